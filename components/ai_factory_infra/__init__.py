@@ -1,0 +1,1 @@
+"""A component library for machine-learning stacks on AWS, on Pulumi."""

@@ -1,0 +1,1 @@
+"""What a generated repository runs: data contract, training, gates, registry, serving, monitoring."""

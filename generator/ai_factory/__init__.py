@@ -1,0 +1,1 @@
+"""The ai-factory command and its composition engine."""
