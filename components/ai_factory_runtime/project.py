@@ -1,0 +1,99 @@
+"""Project: one generated repository as the runtime sees it, with its use case, its own code and its folders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from ai_factory_spec.usecase import UseCase
+
+from ai_factory_runtime.errors import NotAProject
+
+USECASE_FILE = "usecase.yaml"
+PROJECT_VARIABLE = "AI_FACTORY_PROJECT"
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """The scientist's three functions: read the rows, build the features, name the candidate models.
+
+    The values are scikit-learn objects; scikit-learn has no types, hence `Any`.
+    """
+
+    load: Callable[[UseCase, Path], pd.DataFrame]
+    features: Callable[[UseCase], Any]
+    candidates: Callable[[UseCase], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A repository: where it is, what it is for, and its own code. Everything it writes is under `artifacts`."""
+
+    root: Path
+    package: str
+    usecase: UseCase
+    hooks: Hooks
+
+    @property
+    def artifacts(self) -> Path:
+        """The one folder the pipelines write to; ignored by git."""
+        return self.root / "artifacts"
+
+    @property
+    def runs(self) -> Path:
+        """One folder per run: report, card, quarantined rows, lineage."""
+        return self.artifacts / "runs"
+
+    @property
+    def models(self) -> Path:
+        """One folder per registered model package, named after its run."""
+        return self.artifacts / "models"
+
+    @property
+    def registry_db(self) -> Path:
+        """The registry's SQLite file."""
+        return self.artifacts / "registry.db"
+
+    @property
+    def stages(self) -> Path:
+        """One JSON file per stage: which model is deployed there."""
+        return self.artifacts / "stages"
+
+    @property
+    def reports(self) -> Path:
+        """Drift reports."""
+        return self.artifacts / "reports"
+
+    @property
+    def scores(self) -> Path:
+        """Scored batches."""
+        return self.artifacts / "scores"
+
+    @property
+    def captures(self) -> Path:
+        """Sampled requests of the endpoint, one folder per stage."""
+        return self.artifacts / "captures"
+
+
+def find_root(start: Path) -> Path:
+    """The nearest folder, from `start` upwards, that has a usecase.yaml. Raises NotAProject."""
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        if (folder / USECASE_FILE).is_file():
+            return folder
+    raise NotAProject(looked_in=start)
+
+
+def open_project(package: str, hooks: Hooks, *, root: Path | None = None) -> Project:
+    """The project at `root`, else at $AI_FACTORY_PROJECT, else above the working folder. Raises NotAProject, UsecaseError."""
+    from ai_factory_spec import load_usecase
+
+    named = root or (Path(os.environ[PROJECT_VARIABLE]) if os.environ.get(PROJECT_VARIABLE) else None)
+    if named is not None and not (named / USECASE_FILE).is_file():
+        raise NotAProject(looked_in=named)
+    found = named.resolve() if named is not None else find_root(Path.cwd())
+    return Project(root=found, package=package, usecase=load_usecase(found / USECASE_FILE), hooks=hooks)
