@@ -48,6 +48,10 @@ class Problem:
         return f"{where}: {self.message}{tail}"
 
 
+SHOWN_PROBLEMS = 100
+"""The message lists so many; `problems` holds all."""
+
+
 class UsecaseError(FactoryError):
     """usecase.yaml is not valid. `problems` holds all of them, in file order."""
 
@@ -58,5 +62,9 @@ class UsecaseError(FactoryError):
         self.problems = tuple(problems)
         count = len(self.problems)
         lines = [f"{file} has {count} problem{'s' if count != 1 else ''}:"]
-        lines += [f"  {file}:{p.line}: {p}" if p.line else f"  {p}" for p in self.problems]
-        super().__init__("\n".join(lines), hint=hint or "`ai-factory schema usecase` prints every field and what it allows.")
+        lines += [f"  {file}:{p.line}: {p}" if p.line else f"  {p}" for p in self.problems[:SHOWN_PROBLEMS]]
+        if count > SHOWN_PROBLEMS:
+            lines.append(f"  … and {count - SHOWN_PROBLEMS:,} more")
+        super().__init__(
+            "\n".join(lines), hint=hint or "`ai-factory schema usecase` prints every field and what it allows."
+        )
