@@ -99,6 +99,9 @@ def read_table(path: Path, contract: Contract) -> pd.DataFrame:
         raw = _read_parquet(path, contract) if path.suffix.lower() in (".parquet", ".pq") else _read_csv(path, contract)
     except OSError as error:
         raise DataUnreadable(path=path, problem=str(error).splitlines()[0]) from error
+    if not len(raw.columns):
+        expected = ", ".join(repr(c.name) for c in contract.columns[:5])
+        raise DataUnreadable(path=path, problem=f"it has none of the contract's columns ({expected}, …)")
     columns: dict[str, pd.Series[Any]] = {}
     for column in contract.columns:
         if column.name in raw.columns:
@@ -155,13 +158,12 @@ def _read_parquet(path: Path, contract: Contract) -> pd.DataFrame:
             _reject_repeated(path, names, contract)
             wanted = [c.name for c in contract.columns if c.name in names]
             table = file.read(columns=wanted) if wanted else None
-            rows = file.metadata.num_rows
     except pa.ArrowException as error:
         raise DataUnreadable(
             path=path, problem=f"not a readable Parquet file ({str(error).splitlines()[0]})"
         ) from error
     if table is None:
-        return pd.DataFrame(index=pd.RangeIndex(rows))
+        return pd.DataFrame()
     return cast("pd.DataFrame", table.to_pandas(ignore_metadata=True, date_as_object=False))
 
 
@@ -172,6 +174,8 @@ def _read_csv(path: Path, contract: Contract) -> pd.DataFrame:
     header, delimiter = _csv_header(path, contract)
     _reject_repeated(path, header, contract)
     wanted = [c for c in contract.columns if c.name in set(header)]
+    if not wanted:
+        return pd.DataFrame()
     numeric = {c.name: pa.float64() for c in wanted if c.type in ("integer", "number")}
     text = {c.name: pa.string() for c in wanted}
     # Numbers are parsed while reading; a file with a value that is none is read again as text, so that it can be named.
