@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from ai_factory_runtime.errors import ContractBroken, GateFailed, LeakageFound, ParityBroken, TamperedModel
-from ai_factory_runtime.package import load_package, package_digest
+from ai_factory_runtime.package import load_package, model_fingerprint, package_digest
 from ai_factory_runtime.pipeline import run
 from ai_factory_runtime.project import Project
 from ai_factory_runtime.registry import open_registry
@@ -48,7 +48,7 @@ def test_a_good_model_is_registered_with_its_card_and_becomes_champion(trained: 
 def test_the_same_data_and_seed_give_the_same_model(trained: Project, project: Project) -> None:
     again = run(project)
     assert again.registered is not None
-    assert again.registered.digest == package_digest(newest_package(trained))
+    assert model_fingerprint(again.registered.folder) == model_fingerprint(newest_package(trained))
 
 
 def test_a_target_without_relation_to_the_features_is_not_learnable_and_registers_nothing(
