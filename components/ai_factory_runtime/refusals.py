@@ -1,0 +1,148 @@
+"""What deploying, serving, scoring and monitoring refuse, beside the errors of training in `errors`.
+
+FactoryError (ai_factory_spec.errors)
+├── UnknownStage         a stage that usecase.yaml does not list                     exit 1
+├── NothingToRollBack    a stage has no earlier deployment                                1
+├── DeploymentUnreadable the stage's file is not what `deploy` writes                     4
+├── PolicyInvalid        governance/approvals.yaml does not say who must sign             1
+├── ApprovalRefused      this signature cannot be taken                                   1
+├── ReleaseInvalid       a release record does not fit its model                          4
+├── SketchUnreadable     the package's sketch is of another format                        1
+├── BatchUnusable        no row of the batch can be scored                                4
+├── NothingCaptured      there are no captured requests to monitor                        1
+└── AddressUnavailable   the service cannot listen there                                  1
+"""
+
+# ruff: noqa: N818 - the names say what happened, as in `errors`.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ai_factory_spec.errors import EXIT_CHECKS_FAILED, FactoryError, Problem
+from ai_factory_spec.suggest import did_you_mean
+
+
+class UnknownStage(FactoryError):
+    """The use case has no such stage."""
+
+    slug = "unknown-stage"
+
+    def __init__(self, *, stage: str, known: Sequence[str]) -> None:
+        super().__init__(
+            f"{stage!r} is no stage of this use case ({', '.join(known)}){did_you_mean(stage, known)}",
+            hint="deployment.stages in usecase.yaml lists the stages.",
+        )
+
+
+class NothingToRollBack(FactoryError):
+    """The stage never had another model than the one it has."""
+
+    slug = "nothing-to-roll-back"
+
+    def __init__(self, *, stage: str, version: int) -> None:
+        super().__init__(
+            f"Stage {stage} has had no model before version {version}.",
+            hint="Promote another version instead: the project's `promote VERSION --stage` command.",
+        )
+
+
+class DeploymentUnreadable(FactoryError):
+    """The file that says which model a stage has is damaged."""
+
+    slug = "deployment-unreadable"
+    exit_code = EXIT_CHECKS_FAILED
+
+    def __init__(self, *, path: Path, reason: str) -> None:
+        super().__init__(
+            f"{path} does not say which model is deployed: {reason}.",
+            hint="Promote a version again; that writes the file anew.",
+        )
+
+
+class PolicyInvalid(FactoryError):
+    """The approval policy is missing or wrong. Without a policy nothing leaves dev."""
+
+    slug = "policy-invalid"
+
+    def __init__(self, *, file: str, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        lines = [f"{file} does not say who must sign:"]
+        lines += [f"  {file}:{p.line}: {p}" if p.line else f"  {p}" for p in self.problems]
+        super().__init__("\n".join(lines), hint="It lists, for each of low, medium and high, the roles that must sign.")
+
+
+class ApprovalRefused(FactoryError):
+    """A signature that cannot be taken: an unknown role, no name, the role or the person has signed already."""
+
+    slug = "approval-refused"
+
+    def __init__(self, *, release: str, reason: str, hint: str) -> None:
+        super().__init__(f"The approval of {release} was not recorded: {reason}", hint=hint)
+
+
+class ReleaseInvalid(FactoryError):
+    """A release record that does not belong to this model as it is now. It approves nothing."""
+
+    slug = "release-invalid"
+    exit_code = EXIT_CHECKS_FAILED
+
+    def __init__(self, *, path: Path, problems: Sequence[str], hint: str = "") -> None:
+        self.problems = tuple(problems)
+        super().__init__(
+            f"The release record {path} approves nothing: {'; '.join(self.problems)}.",
+            hint=hint or "Restore the record from git, or delete it and have the model approved again.",
+        )
+
+
+class SketchUnreadable(FactoryError):
+    """sketch.json is not what this version of the runtime writes."""
+
+    slug = "sketch-unreadable"
+
+    def __init__(self, *, expected: int, reason: str) -> None:
+        super().__init__(
+            f"The model package's sketch.json cannot be read: {reason}; this runtime reads format {expected}.",
+            hint="Train again with this version of the runtime: the project's `run` command.",
+        )
+
+
+class BatchUnusable(FactoryError):
+    """No row of the batch can be scored; `rejects` is the file with the reasons, where there is one."""
+
+    slug = "batch-unusable"
+    exit_code = EXIT_CHECKS_FAILED
+
+    def __init__(self, *, source: Path, problems: Sequence[str], rejects: Path | None = None) -> None:
+        self.problems = tuple(problems)
+        self.rejects = rejects
+        where = f"The reasons for each row are in {rejects}. " if rejects else ""
+        super().__init__(
+            "\n".join([f"No row of {source} can be scored:", *(f"  {p}" for p in self.problems)]),
+            hint=f"{where}The columns must be as in data.contract of usecase.yaml.",
+        )
+
+
+class NothingCaptured(FactoryError):
+    """The endpoint has captured no requests of the deployed model."""
+
+    slug = "nothing-captured"
+
+    def __init__(self, *, stage: str, folder: Path) -> None:
+        super().__init__(
+            f"No requests to the model deployed in stage {stage} are captured in {folder}.",
+            hint="Name a file to monitor, or let `serve` answer some requests first.",
+        )
+
+
+class AddressUnavailable(FactoryError):
+    """The service cannot listen on this address."""
+
+    slug = "address-unavailable"
+
+    def __init__(self, *, host: str, port: int, problem: str) -> None:
+        super().__init__(
+            f"Cannot listen on {host}, port {port}: {problem}.",
+            hint="Choose another with `--port`, or stop what uses this one.",
+        )
