@@ -1,0 +1,127 @@
+"""A stack's configuration as one frozen, typed value: `load` reads it and reports every problem at once.
+
+A program states what it reads as a dataclass whose fields are made by `text`, `choice`, `number`, `whole` and `flag`:
+
+    @dataclass(frozen=True, slots=True)
+    class Config(StackConfig):
+        monthly_budget: float = number(1, 1_000_000)
+
+A field without a default is required, so a misspelt key cannot pass unnoticed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+import pulumi
+
+STAGES = ("dev", "staging", "prod")
+REQUIRED = object()
+C = TypeVar("C", bound="StackConfig")
+
+
+class ConfigError(pulumi.RunError):
+    """The configuration of a stack is not valid. The message names every key, what it says and what is allowed."""
+
+
+def _setting(read: Callable[[str], Any], default: Any) -> Any:
+    return field(kw_only=True, metadata={"read": read, "default": default})
+
+
+def text(pattern: str = r".*", allowed: str = "any text", *, default: Any = REQUIRED) -> Any:
+    """A string that matches the whole pattern."""
+
+    def read(raw: str) -> str:
+        if not re.fullmatch(pattern, raw):
+            raise ValueError(allowed)
+        return raw
+
+    return _setting(read, default)
+
+
+def choice(*options: str, default: Any = REQUIRED) -> Any:
+    """One of the strings given."""
+    return text("|".join(map(re.escape, options)), ", ".join(options), default=default)
+
+
+def number(low: float, high: float, *, default: Any = REQUIRED, kind: Callable[[str], float] = float) -> Any:
+    """A number between two bounds, both included."""
+
+    def read(raw: str) -> float:
+        try:
+            value = kind(raw)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise ValueError(f"a {'whole ' if kind is int else ''}number from {low:g} to {high:g}")
+        return value
+
+    return _setting(read, default)
+
+
+def whole(low: int, high: int, *, default: Any = REQUIRED) -> Any:
+    """A whole number between two bounds, both included."""
+    return number(low, high, default=default, kind=int)
+
+
+def flag(*, default: Any = REQUIRED) -> Any:
+    """`true` or `false`."""
+
+    def read(raw: str) -> bool:
+        if raw not in ("true", "false"):
+            raise ValueError("true, false")
+        return raw == "true"
+
+    return _setting(read, default)
+
+
+def names(pattern: str, allowed: str) -> Any:
+    """A tuple of strings, written with commas between them; empty by default."""
+
+    def read(raw: str) -> tuple[str, ...]:
+        values = tuple(v.strip() for v in raw.split(",") if v.strip())
+        if not all(re.fullmatch(pattern, v) for v in values):
+            raise ValueError(allowed)
+        return values
+
+    return _setting(read, "")
+
+
+SLUG = r"(?=.{1,40}$)[a-z0-9](-*[a-z0-9])*"
+
+
+@dataclass(frozen=True, slots=True)
+class StackConfig:
+    """What every stack of a project reads."""
+
+    project: str = text(SLUG, "1 to 40 lower-case letters, digits and hyphens")
+    region: str = text(r"[a-z]{2}(-[a-z]+)+-\d", "an AWS region such as eu-west-1")
+    account: str = text(r"|\d{12}", "twelve digits in quotes, or empty: then no account is refused", default="")
+    organization: str = text(r"[A-Za-z0-9_.-]+", "the organization in Pulumi Cloud", default="organization")
+    risk_tier: str = choice("low", "medium", "high")
+    permissions_boundary_arn: str = text(r"|arn:[\w-]+:iam::\d{12}:policy/.+", "the ARN of an IAM policy", default="")
+
+
+def load(kind: type[C]) -> C:
+    """The configuration of the running stack. Raises ConfigError with all problems."""
+    config, values, problems = pulumi.Config(), {}, []
+    if pulumi.get_stack() not in STAGES:
+        problems.append(f"the stack {pulumi.get_stack()!r} is no stage; allowed: {', '.join(STAGES)}")
+    for entry in fields(kind):
+        raw, default = config.get(entry.name), entry.metadata["default"]
+        if raw is None and default is REQUIRED:
+            problems.append(f"{entry.name}: missing; set it with `pulumi config set {entry.name} VALUE`")
+            continue
+        try:
+            values[entry.name] = entry.metadata["read"](default if raw is None else raw)
+        except ValueError as allowed:
+            problems.append(f"{entry.name}: got {raw!r}; allowed: {allowed}")
+    if problems:
+        lines = "\n".join(f"  {p}" for p in problems)
+        raise ConfigError(
+            f"The configuration of {pulumi.get_project()}, stack {pulumi.get_stack()}, is not valid:\n{lines}"
+        )
+    return kind(**values)

@@ -1,0 +1,100 @@
+"""DriftMonitor: `<command> monitor` on a schedule, its answer as a CloudWatch metric, an alarm on the metric.
+
+SageMaker Model Monitor is closed to new customers; this needs only a processing job of the project's own image.
+Costs when idle: one metric and one alarm. AWS: "Embedding metrics within logs", "Using Amazon CloudWatch alarms".
+"""
+
+from __future__ import annotations
+
+from typing import NotRequired, TypedDict
+
+import pulumi
+import pulumi_aws as aws
+
+from ai_factory_infra.container_pipeline import ContainerPipeline
+from ai_factory_infra.naming import prefix
+from ai_factory_infra.policies import Folder, NetworkRef
+from ai_factory_infra.steps import Machine, monitoring
+
+NAMESPACE = "AIFactory"
+
+
+class DriftMonitorArgs(TypedDict):
+    """`rows`: what the endpoint captured (`captured`), or what was scored. `reports`: where the pages go."""
+
+    command: str
+    project: str
+    stage: str
+    image: pulumi.Input[str]
+    repository_arn: pulumi.Input[str]
+    rows: Folder
+    captured: bool
+    artifacts: Folder
+    reports: Folder
+    kms_key_arn: pulumi.Input[str]
+    alerts_topic_arn: pulumi.Input[str]
+    schedule: str
+    enabled: NotRequired[pulumi.Input[bool]]
+    machine: NotRequired[Machine]
+    network: NotRequired[NetworkRef | None]
+    permissions_boundary_arn: NotRequired[pulumi.Input[str] | None]
+
+
+def alarm_name(project: str, stage: str) -> str:
+    """The name of a stage's drift alarm. Contract: RetrainTrigger, in another stack, listens for it."""
+    return f"{prefix(project, stage)}-drift"
+
+
+class DriftMonitor(pulumi.ComponentResource):
+    """The monitor's pipeline and the drift alarm.
+
+    The alarm keeps its state between two looks: one look that finds drift raises it once, and the next that finds none
+    clears it. It never fires again and again while drift lasts.
+    """
+
+    pipeline_name: pulumi.Output[str]
+    alarm: pulumi.Output[str]
+
+    def __init__(self, name: str, args: DriftMonitorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("ai-factory:index:DriftMonitor", name, {}, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        script = monitoring(
+            args["command"], args["stage"], project=args["project"], namespace=NAMESPACE, captured=args["captured"]
+        )
+        pipeline = ContainerPipeline(
+            name,
+            {
+                "image": args["image"],
+                "repository_arn": args["repository_arn"],
+                "script": script,
+                "inputs": {"rows": args["rows"], "artifacts": args["artifacts"]},
+                "outputs": {"reports": args["reports"]},
+                "kms_key_arn": args["kms_key_arn"],
+                "alerts_topic_arn": args["alerts_topic_arn"],
+                "schedule": args["schedule"],
+                "enabled": args.get("enabled", True),
+                "machine": args.get("machine", Machine()),
+                "network": args.get("network"),
+                "permissions_boundary_arn": args.get("permissions_boundary_arn"),
+            },
+            opts=child,
+        )
+        alarm = aws.cloudwatch.MetricAlarm(
+            f"{name}-drift",
+            name=alarm_name(args["project"], args["stage"]),
+            alarm_description="The model meets other data than it was trained on. See the newest report; playbook: monitor-a-model.",
+            namespace=NAMESPACE,
+            metric_name="drift",
+            dimensions={"project": args["project"], "stage": args["stage"]},
+            statistic="Maximum",
+            period=3600,
+            evaluation_periods=1,
+            comparison_operator="GreaterThanOrEqualToThreshold",
+            threshold=1,
+            treat_missing_data="ignore",
+            alarm_actions=[args["alerts_topic_arn"]],
+            ok_actions=[args["alerts_topic_arn"]],
+            opts=child,
+        )
+        self.pipeline_name, self.alarm = pipeline.pipeline_name, alarm.name
+        self.register_outputs({"pipeline_name": self.pipeline_name, "alarm": self.alarm})

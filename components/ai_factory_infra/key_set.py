@@ -1,0 +1,110 @@
+"""KeySet: one KMS key for each class of data, rotated every year.
+
+Costs when idle: each key, by the month. Limits: an alias has at most 256 characters. AWS: "Key policies in AWS KMS".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NotRequired, TypedDict
+
+import pulumi
+import pulumi_aws as aws
+
+from ai_factory_infra.account import Account
+from ai_factory_infra.problems import Problems
+
+# Each class of data: what it holds, and the services that use the key themselves, on nobody's behalf.
+CLASSES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "data": ("data, models, images and captured requests", ()),
+    "alerts": (
+        "alerts on their way to people",
+        ("budgets.amazonaws.com", "cloudwatch.amazonaws.com", "events.amazonaws.com"),
+    ),
+    "logs": ("log groups", ("logs.{region}.amazonaws.com",)),
+}
+
+
+class KeySetArgs(TypedDict):
+    """`classes`: which of data, alerts and logs; all by default. `deletion_window_days`: 7 to 30, 30 by default."""
+
+    classes: NotRequired[Sequence[str]]
+    deletion_window_days: NotRequired[int]
+    protect: NotRequired[bool]
+
+
+class KeySet(pulumi.ComponentResource):
+    """Keys by class of data. `arns` maps a class to the ARN of its key.
+
+    A key's policy trusts the account, so that IAM policies decide who uses it, and the services of its class when they
+    act for this account. It names no role: a key policy that names a role which does not exist yet is refused.
+    """
+
+    arns: dict[str, pulumi.Output[str]]
+
+    def __init__(self, name: str, args: KeySetArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        classes, window = tuple(args.get("classes", CLASSES)), args.get("deletion_window_days", 30)
+        _check(classes, window)
+        super().__init__("ai-factory:index:KeySet", name, {}, opts)
+        account, self.arns = Account.of(self), {}
+        for kind in classes:
+            holds, services = CLASSES[kind]
+            key = aws.kms.Key(
+                f"{name}-{kind}",
+                description=f"{name}: {holds}",
+                enable_key_rotation=True,
+                deletion_window_in_days=window,
+                policy=_policy(account, services),
+                opts=pulumi.ResourceOptions(parent=self, protect=args.get("protect", True)),
+            )
+            aws.kms.Alias(
+                f"{name}-{kind}",
+                name=f"alias/{name}-{kind}",
+                target_key_id=key.key_id,
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+            self.arns[kind] = key.arn
+        self.register_outputs({"arns": self.arns})
+
+
+def _check(classes: Sequence[str], window: int) -> None:
+    problems = Problems("KeySet")
+    for kind in classes:
+        problems.unless(kind in CLASSES, "classes", f"got {kind!r}; allowed: {', '.join(CLASSES)}")
+    problems.between("deletion_window_days", window, 7, 30, unit="days")
+    problems.stop()
+
+
+def _policy(account: Account, services: Sequence[str]) -> pulumi.Output[str]:
+    def build(known: Sequence[Any]) -> dict[str, Any]:
+        root, account_id, region, partition = known
+        statements: list[dict[str, Any]] = [
+            {"Sid": "IamDecides", "Effect": "Allow", "Principal": {"AWS": root}, "Action": "kms:*", "Resource": "*"}
+        ]
+        for service in services:
+            condition: dict[str, Any] = {"StringEquals": {"aws:SourceAccount": account_id}}
+            if service.startswith("logs."):  # the log service sends no source account, only the group it encrypts
+                group = f"arn:{partition}:logs:{region}:{account_id}:log-group:*"
+                condition = {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": group}}
+            statements.append(
+                {
+                    "Sid": "".join(word.capitalize() for word in service.split(".")[0].split("-")) + "Publishes",
+                    "Effect": "Allow",
+                    "Principal": {"Service": service.format(region=region)},
+                    "Action": [
+                        "kms:Decrypt",
+                        "kms:DescribeKey",
+                        "kms:Encrypt",
+                        "kms:GenerateDataKey*",
+                        "kms:ReEncrypt*",
+                    ]
+                    if service.startswith("logs.")
+                    else ["kms:Decrypt", "kms:GenerateDataKey*"],
+                    "Resource": "*",
+                    "Condition": condition,
+                }
+            )
+        return {"Version": "2012-10-17", "Statement": statements}
+
+    known = pulumi.Output.all(account.root, account.id, account.region, account.partition)
+    return pulumi.Output.json_dumps(known.apply(build))

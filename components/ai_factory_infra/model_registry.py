@@ -1,0 +1,116 @@
+"""ModelRegistry: where images and model versions are kept, and who is told when a version is approved.
+
+Costs when idle: stored images. Limits: 63 characters for a model package group. AWS: "Register and deploy models with
+Model Registry", "Amazon ECR image tag immutability".
+"""
+
+from __future__ import annotations
+
+import json
+from typing import NotRequired, TypedDict
+
+import pulumi
+import pulumi_aws as aws
+
+from ai_factory_infra.limits import SAGEMAKER_NAME
+from ai_factory_infra.problems import Problems
+
+
+class ModelRegistryArgs(TypedDict):
+    """`kept_untagged_days`: images that no tag points to are deleted after so many days, 14 by default."""
+
+    kms_key_arn: pulumi.Input[str]
+    alerts_topic_arn: pulumi.Input[str]
+    kept_untagged_days: NotRequired[int]
+    protect: NotRequired[bool]
+
+
+class ModelRegistry(pulumi.ComponentResource):
+    """A model package group, always protected, an image repository whose tags never move, and a rule on approvals.
+
+    The rule matches `Approved` and nothing else: a rejected version must start nothing.
+    """
+
+    group: pulumi.Output[str]
+    group_arn: pulumi.Output[str]
+    repository_url: pulumi.Output[str]
+    repository_arn: pulumi.Output[str]
+
+    def __init__(self, name: str, args: ModelRegistryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        _check(name, args)
+        super().__init__("ai-factory:index:ModelRegistry", name, {}, opts)
+        group = aws.sagemaker.ModelPackageGroup(
+            name,
+            model_package_group_name=name,
+            model_package_group_description="Versions of the project's model; a version is used once it is approved.",
+            opts=pulumi.ResourceOptions(parent=self, protect=True),
+        )
+        self._tell_approvals(name, group, args["alerts_topic_arn"])
+        repository = self._repository(name, args)
+        self.group, self.group_arn = group.model_package_group_name, group.arn
+        self.repository_url, self.repository_arn = repository.repository_url, repository.arn
+        self.register_outputs(
+            {
+                "group": self.group,
+                "group_arn": self.group_arn,
+                "repository_url": self.repository_url,
+                "repository_arn": self.repository_arn,
+            }
+        )
+
+    def _tell_approvals(self, name: str, group: aws.sagemaker.ModelPackageGroup, topic: pulumi.Input[str]) -> None:
+        child = pulumi.ResourceOptions(parent=self)
+        rule = aws.cloudwatch.EventRule(
+            f"{name}-approved",
+            description="A model version was approved.",
+            event_pattern=pulumi.Output.json_dumps(
+                {
+                    "source": ["aws.sagemaker"],
+                    "detail-type": ["SageMaker Model Package State Change"],
+                    "detail": {
+                        "ModelPackageGroupName": [group.model_package_group_name],
+                        "ModelApprovalStatus": ["Approved"],
+                    },
+                }
+            ),
+            opts=child,
+        )
+        aws.cloudwatch.EventTarget(f"{name}-approved", rule=rule.name, arn=topic, opts=child)
+
+    def _repository(self, name: str, args: ModelRegistryArgs) -> aws.ecr.Repository:
+        repository = aws.ecr.Repository(
+            name,
+            name=name,
+            image_tag_mutability="IMMUTABLE",
+            image_scanning_configuration={"scan_on_push": True},
+            encryption_configurations=[{"encryption_type": "KMS", "kms_key": args["kms_key_arn"]}],
+            force_delete=False,
+            opts=pulumi.ResourceOptions(parent=self, protect=args.get("protect", True)),
+        )
+        rule = {
+            "rulePriority": 1,
+            "description": "Images that no tag points to",
+            "selection": {
+                "tagStatus": "untagged",
+                "countType": "sinceImagePushed",
+                "countUnit": "days",
+                "countNumber": args.get("kept_untagged_days", 14),
+            },
+            "action": {"type": "expire"},
+        }
+        aws.ecr.LifecyclePolicy(
+            name,
+            repository=repository.name,
+            policy=json.dumps({"rules": [rule]}),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        return repository
+
+
+def _check(name: str, args: ModelRegistryArgs) -> None:
+    problems = Problems("ModelRegistry")
+    problems.fits("name", name, SAGEMAKER_NAME - len("-approved"), "a registry (63 for its group)")
+    problems.unless(name == name.lower(), "name", f"got {name!r}; ECR allows lower-case letters only")
+    days = args.get("kept_untagged_days", 14)
+    problems.unless(days >= 1, "kept_untagged_days", f"got {days}; ECR allows 1 day or more")
+    problems.stop()

@@ -1,0 +1,209 @@
+"""Network: where containers run: a private network of their own, one that exists, or none at all.
+
+The containers of this library need no network: SageMaker brings their inputs and takes their outputs, and metrics leave
+through their log. They run in network isolation in every mode. A network adds that SageMaker's own traffic to S3 stays
+inside it, under an endpoint policy, and in a flow log. So `create` has no internet gateway, no NAT and no interface
+endpoints, and costs nothing by the hour; only its flow log is paid for, by volume.
+
+Limits: at most 16 subnets and 5 security groups a job. AWS: "Give SageMaker processing jobs access to resources in your VPC".
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Sequence
+from typing import Literal, NotRequired, TypedDict
+
+import pulumi
+import pulumi_aws as aws
+
+from ai_factory_infra.account import Account
+from ai_factory_infra.execution_role import ExecutionRole
+from ai_factory_infra.limits import LOG_RETENTION_DAYS, SECURITY_GROUPS, SUBNETS
+from ai_factory_infra.policies import write_flow_log
+from ai_factory_infra.problems import Problems
+
+Mode = Literal["create", "existing", "skip"]
+MODES: tuple[Mode, ...] = ("create", "existing", "skip")
+ZONES = 2
+
+
+class NetworkArgs(TypedDict):
+    """`mode`: create, existing or skip. `existing` takes `subnet_ids` and `security_group_ids`.
+
+    `create` takes `cidr` (a /16 to /24, split between two zones), `buckets` (names; the only ones that can be reached),
+    `logs_key_arn` and `log_retention_days` for the flow log.
+    """
+
+    mode: Mode | str
+    subnet_ids: NotRequired[Sequence[str]]
+    security_group_ids: NotRequired[Sequence[str]]
+    cidr: NotRequired[str]
+    buckets: NotRequired[Sequence[pulumi.Input[str]]]
+    logs_key_arn: NotRequired[pulumi.Input[str]]
+    log_retention_days: NotRequired[int]
+
+
+class Network(pulumi.ComponentResource):
+    """`subnet_ids` and `security_group_ids`: what jobs and endpoints are given; both empty with `skip`."""
+
+    subnet_ids: pulumi.Output[list[str]]
+    security_group_ids: pulumi.Output[list[str]]
+
+    def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        _check(args)
+        super().__init__("ai-factory:index:Network", name, {}, opts)
+        if args["mode"] == "create":
+            self.subnet_ids, self.security_group_ids = self._create(name, args)
+        else:
+            self.subnet_ids = pulumi.Output.from_input(list(args.get("subnet_ids", ())))
+            self.security_group_ids = pulumi.Output.from_input(list(args.get("security_group_ids", ())))
+        self.register_outputs({"subnet_ids": self.subnet_ids, "security_group_ids": self.security_group_ids})
+
+    def _create(self, name: str, args: NetworkArgs) -> tuple[pulumi.Output[list[str]], pulumi.Output[list[str]]]:
+        child = pulumi.ResourceOptions(parent=self)
+        cidr = args.get("cidr", "10.60.0.0/20")
+        vpc = aws.ec2.Vpc(name, cidr_block=cidr, enable_dns_support=True, enable_dns_hostnames=True, opts=child)
+        zones = aws.get_availability_zones_output(state="available", opts=pulumi.InvokeOutputOptions(parent=self))
+        table = aws.ec2.RouteTable(name, vpc_id=vpc.id, opts=child)
+        subnets = []
+        for i, block in enumerate(split(cidr, ZONES)):
+            subnet = aws.ec2.Subnet(
+                f"{name}-{i}",
+                vpc_id=vpc.id,
+                cidr_block=block,
+                availability_zone=zones.names[i],
+                map_public_ip_on_launch=False,
+                opts=child,
+            )
+            aws.ec2.RouteTableAssociation(f"{name}-{i}", subnet_id=subnet.id, route_table_id=table.id, opts=child)
+            subnets.append(subnet.id)
+        door = self._door_to_s3(name, vpc, table, args)
+        group = self._group(name, vpc, door)
+        self._flow_log(name, vpc, args)
+        # AWS makes this group with the network and lets everything in it talk; emptied, it lets nothing.
+        aws.ec2.DefaultSecurityGroup(f"{name}-default", vpc_id=vpc.id, ingress=[], egress=[], opts=child)
+        return pulumi.Output.all(*subnets), pulumi.Output.all(group)
+
+    def _door_to_s3(
+        self, name: str, vpc: aws.ec2.Vpc, table: aws.ec2.RouteTable, args: NetworkArgs
+    ) -> aws.ec2.VpcEndpoint:
+        account = Account.of(self)
+        buckets = args.get("buckets", ())
+        policy = pulumi.Output.json_dumps(
+            {
+                "Version": "2012-10-17",
+                "Statement": [
+                    {
+                        "Sid": "OnlyOurBuckets",
+                        "Effect": "Allow",
+                        "Principal": "*",
+                        "Action": [
+                            "s3:AbortMultipartUpload",
+                            "s3:GetBucketLocation",
+                            "s3:GetObject",
+                            "s3:ListBucket",
+                            "s3:PutObject",
+                        ],
+                        "Resource": [account.bucket(b, p) for b in buckets for p in ("", "*")],
+                    }
+                ],
+            }
+        )
+        return aws.ec2.VpcEndpoint(
+            f"{name}-s3",
+            vpc_id=vpc.id,
+            service_name=pulumi.Output.format("com.amazonaws.{0}.s3", account.region),
+            vpc_endpoint_type="Gateway",
+            route_table_ids=[table.id],
+            policy=policy,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+    def _group(self, name: str, vpc: aws.ec2.Vpc, door: aws.ec2.VpcEndpoint) -> pulumi.Output[str]:
+        child = pulumi.ResourceOptions(parent=self)
+        # AWS refuses a group whose name begins with "sg-", and automatic naming begins with the logical name.
+        group = aws.ec2.SecurityGroup(
+            f"{'net-' if name.startswith('sg') else ''}{name}-jobs",
+            vpc_id=vpc.id,
+            description="Containers of the project: nothing comes in, only S3 goes out.",
+            opts=child,
+        )
+        aws.vpc.SecurityGroupEgressRule(
+            f"{name}-s3",
+            security_group_id=group.id,
+            description="Objects in the project's buckets",
+            ip_protocol="tcp",
+            from_port=443,
+            to_port=443,
+            prefix_list_id=door.prefix_list_id,
+            opts=child,
+        )
+        return group.id
+
+    def _flow_log(self, name: str, vpc: aws.ec2.Vpc, args: NetworkArgs) -> None:
+        child = pulumi.ResourceOptions(parent=self)
+        group = aws.cloudwatch.LogGroup(
+            f"{name}-flow",
+            name=f"/ai-factory/{name}/flow",
+            retention_in_days=args.get("log_retention_days", 30),
+            kms_key_id=args.get("logs_key_arn"),
+            opts=child,
+        )
+        role = ExecutionRole(
+            f"{name}-flow",
+            {"service": "vpc-flow-logs.amazonaws.com", "statements": write_flow_log(group.arn)},
+            opts=child,
+        )
+        aws.ec2.FlowLog(
+            f"{name}-flow",
+            vpc_id=vpc.id,
+            traffic_type="ALL",
+            log_destination_type="cloud-watch-logs",
+            log_destination=group.arn,
+            iam_role_arn=role.arn,
+            opts=child,
+        )
+
+
+def split(cidr: str, parts: int) -> list[str]:
+    """The first `parts` equal blocks of a network, as large as they can be."""
+    network = ipaddress.ip_network(cidr)
+    return [str(block) for block in list(network.subnets(prefixlen_diff=(parts - 1).bit_length()))[:parts]]
+
+
+def _check(args: NetworkArgs) -> None:
+    problems = Problems("Network")
+    mode, subnets, groups = args["mode"], args.get("subnet_ids", ()), args.get("security_group_ids", ())
+    problems.unless(mode in MODES, "mode", f"got {mode!r}; allowed: {', '.join(MODES)}")
+    for path, ids, start, most in (
+        ("subnet_ids", subnets, "subnet-", SUBNETS),
+        ("security_group_ids", groups, "sg-", SECURITY_GROUPS),
+    ):
+        if mode == "existing":
+            problems.unless(1 <= len(ids) <= most, path, f"got {len(ids)}; AWS allows 1 to {most}")
+        else:
+            problems.unless(not ids, path, f"fits the mode existing, not {mode}")
+        for i in ids:
+            problems.matches(path, i, start + r"[0-9a-f]{8,17}", f"{start} and 8 to 17 hexadecimal digits")
+    if mode == "create":
+        problems.unless(
+            _is_network(args.get("cidr", "10.60.0.0/20")), "cidr", f"got {args.get('cidr')!r}; a private /16 to /24"
+        )
+        problems.unless(bool(args.get("buckets")), "buckets", "got none; the network would reach nothing")
+        days = args.get("log_retention_days", 30)
+        problems.unless(
+            days in LOG_RETENTION_DAYS, "log_retention_days", f"got {days}; AWS allows {LOG_RETENTION_DAYS}"
+        )
+    problems.stop()
+
+
+def _is_network(cidr: str) -> bool:
+    if not re.fullmatch(r"[\d.]+/\d+", cidr):
+        return False
+    try:
+        network = ipaddress.ip_network(cidr)
+    except ValueError:
+        return False
+    return network.is_private and 16 <= network.prefixlen <= 24

@@ -1,0 +1,180 @@
+"""SecureBucket: the only way to make a bucket: versioned, encrypted with one key, private, TLS only, with a lifecycle.
+
+Costs when idle: what is stored, old versions included until they expire. AWS: "Security best practices for Amazon S3".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NotRequired, TypedDict
+
+import pulumi
+import pulumi_aws as aws
+
+from ai_factory_infra.account import Account
+from ai_factory_infra.limits import LOGICAL_NAME
+from ai_factory_infra.problems import Problems
+
+
+class SecureBucketArgs(TypedDict):
+    """`kms_key_arn`: absent only for the bucket that receives access logs, which S3 writes with its own key.
+
+    `log_bucket`: where accesses are logged, absent for no log. `receives_logs`: lets S3 write access logs here.
+    `expire_days`: objects are deleted after so many days; absent: kept. `old_versions_days`: 30 by default.
+    """
+
+    kms_key_arn: NotRequired[pulumi.Input[str]]
+    log_bucket: NotRequired[pulumi.Input[str]]
+    receives_logs: NotRequired[bool]
+    expire_days: NotRequired[int]
+    old_versions_days: NotRequired[int]
+    folders: NotRequired[Sequence[str]]
+    protect: NotRequired[bool]
+
+
+class SecureBucket(pulumi.ComponentResource):
+    """A bucket that is never emptied or deleted by accident: `force_destroy` is off, `protect` is on.
+
+    `bucket` and `arn` are resolved once the policy stands. `folders` get one small object each, because a processing
+    job refuses an input folder without an object.
+    """
+
+    bucket: pulumi.Output[str]
+    arn: pulumi.Output[str]
+
+    def __init__(self, name: str, args: SecureBucketArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        _check(name, args)
+        super().__init__("ai-factory:index:SecureBucket", name, {}, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        made = aws.s3.Bucket(
+            name, force_destroy=False, opts=pulumi.ResourceOptions(parent=self, protect=args.get("protect", True))
+        )
+        closed = aws.s3.BucketPublicAccessBlock(
+            name,
+            bucket=made.bucket,
+            block_public_acls=True,
+            block_public_policy=True,
+            ignore_public_acls=True,
+            restrict_public_buckets=True,
+            opts=child,
+        )
+        aws.s3.BucketOwnershipControls(
+            name, bucket=made.bucket, rule={"object_ownership": "BucketOwnerEnforced"}, opts=child
+        )
+        versioning = aws.s3.BucketVersioning(
+            name, bucket=made.bucket, versioning_configuration={"status": "Enabled"}, opts=child
+        )
+        encryption = _encryption(name, made, args, child)
+        aws.s3.BucketLifecycleConfiguration(
+            name,
+            bucket=made.bucket,
+            rules=_rules(args),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[versioning]),
+        )
+        policy = aws.s3.BucketPolicy(
+            name,
+            bucket=made.bucket,
+            policy=_policy(Account.of(self), made, args),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[closed]),
+        )
+        if "log_bucket" in args:
+            aws.s3.BucketLogging(
+                name, bucket=made.bucket, target_bucket=args["log_bucket"], target_prefix=f"{name}/", opts=child
+            )
+        for folder in args.get("folders", ()):
+            aws.s3.BucketObjectv2(
+                f"{name}-{folder}",
+                bucket=made.bucket,
+                key=f"{folder}/README.txt",
+                content=f"Objects under {folder}/ are read and written by the project's jobs.\n",
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[encryption]),
+            )
+        ready = pulumi.Output.all(made.bucket, made.arn, policy.id)
+        self.bucket, self.arn = ready.apply(lambda a: str(a[0])), ready.apply(lambda a: str(a[1]))
+        self.register_outputs({"bucket": self.bucket, "arn": self.arn})
+
+
+def _check(name: str, args: SecureBucketArgs) -> None:
+    problems = Problems(f"SecureBucket {name}")
+    problems.unless(name == name.lower(), "name", f"got {name!r}; S3 allows lower-case letters only")
+    problems.fits("name", name, LOGICAL_NAME, "a bucket that is named automatically")
+    for key in ("expire_days", "old_versions_days"):
+        problems.unless(int(str(args.get(key, 1))) >= 1, key, f"got {args.get(key)!r}; S3 allows 1 day or more")
+    problems.unless(
+        ("kms_key_arn" in args) != args.get("receives_logs", False),
+        "kms_key_arn",
+        "a bucket needs a key, except the one that receives access logs: S3 cannot write those with a KMS key",
+    )
+    problems.stop()
+
+
+def _encryption(
+    name: str, made: aws.s3.Bucket, args: SecureBucketArgs, opts: pulumi.ResourceOptions
+) -> aws.s3.BucketServerSideEncryptionConfiguration:
+    by_key = {"sse_algorithm": "aws:kms", "kms_master_key_id": args["kms_key_arn"]} if "kms_key_arn" in args else None
+    rule: Any = {
+        "apply_server_side_encryption_by_default": by_key or {"sse_algorithm": "AES256"},
+        "bucket_key_enabled": by_key is not None,
+    }
+    return aws.s3.BucketServerSideEncryptionConfiguration(name, bucket=made.bucket, rules=[rule], opts=opts)
+
+
+def _rules(args: SecureBucketArgs) -> list[Any]:
+    rules: list[Any] = [
+        {
+            "id": "tidy",
+            "status": "Enabled",
+            "filter": {"prefix": ""},
+            "abort_incomplete_multipart_upload": {"days_after_initiation": 7},
+            "noncurrent_version_expiration": {"noncurrent_days": args.get("old_versions_days", 30)},
+        }
+    ]
+    if "expire_days" in args:
+        rules.append(
+            {"id": "expire", "status": "Enabled", "filter": {"prefix": ""}, "expiration": {"days": args["expire_days"]}}
+        )
+    return rules
+
+
+def _policy(account: Account, made: aws.s3.Bucket, args: SecureBucketArgs) -> pulumi.Output[str]:
+    everything = [made.arn, pulumi.Output.format("{0}/*", made.arn)]
+    objects = everything[1]
+    statements: list[dict[str, Any]] = [
+        {
+            "Sid": "RefuseWithoutTls",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:*",
+            "Resource": everything,
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        }
+    ]
+    if "kms_key_arn" in args:
+        # An upload that names no encryption gets the bucket's own key; one that names another key or kind is refused.
+        header = "s3:x-amz-server-side-encryption"
+        for sid, key, allowed in (
+            ("RefuseOtherKeys", f"{header}-aws-kms-key-id", args["kms_key_arn"]),
+            ("RefuseOtherEncryption", header, "aws:kms"),
+        ):
+            statements.append(
+                {
+                    "Sid": sid,
+                    "Effect": "Deny",
+                    "Principal": "*",
+                    "Action": "s3:PutObject",
+                    "Resource": objects,
+                    "Condition": {"StringNotEquals": {key: allowed}, "Null": {key: "false"}},
+                }
+            )
+    if args.get("receives_logs"):
+        statements.append(
+            {
+                "Sid": "ReceiveAccessLogs",
+                "Effect": "Allow",
+                "Principal": {"Service": "logging.s3.amazonaws.com"},
+                "Action": "s3:PutObject",
+                "Resource": objects,
+                "Condition": {"StringEquals": {"aws:SourceAccount": account.id}},
+            }
+        )
+    return pulumi.Output.json_dumps({"Version": "2012-10-17", "Statement": statements})

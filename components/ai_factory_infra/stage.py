@@ -1,0 +1,66 @@
+"""Stage: where one stack of one project runs: its provider, its names, its tags, and the stacks it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+
+from ai_factory_infra.config import StackConfig
+from ai_factory_infra.naming import prefix
+
+
+class Stage:
+    """One stage of one project, as a program sees it.
+
+    The provider is explicit: tags are set once, and a wrong account is refused before anything is made. Stacks switch
+    the default provider off (`pulumi:disable-default-providers`), so no resource can slip past this one.
+    """
+
+    def __init__(self, config: StackConfig) -> None:
+        self.name = pulumi.get_stack()
+        self.prefix = prefix(config.project, self.name)
+        self._config = config
+        self.provider = aws.Provider(
+            f"{self.prefix}-aws",
+            region=config.region,
+            allowed_account_ids=[config.account] if config.account else None,
+            default_tags={"tags": self.tags},
+        )
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """What every resource carries; `project` and `stage` are the tags that costs are split by."""
+        return {
+            "project": self._config.project,
+            "stage": self.name,
+            "stack": pulumi.get_project(),
+            "risk-tier": self._config.risk_tier,
+            "managed-by": "pulumi",
+        }
+
+    @property
+    def options(self) -> pulumi.ResourceOptions:
+        """What every component of the program is made with."""
+        return pulumi.ResourceOptions(provider=self.provider)
+
+    def named(self, part: str) -> str:
+        """A logical name: `churn-dev-<part>`. Logical names are contract: a change replaces the resource."""
+        return f"{self.prefix}-{part}"
+
+    def reads(self, stack: str) -> Exports:
+        """What another stack of this project exports in the same stage."""
+        project = f"{self._config.project}-{stack}"
+        return Exports(pulumi.StackReference(f"{self._config.organization}/{project}/{self.name}"))
+
+
+class Exports:
+    """The exports of another stack. A name that it does not export stops the update, before anything is made."""
+
+    def __init__(self, reference: pulumi.StackReference) -> None:
+        self._reference = reference
+
+    def __getitem__(self, name: str) -> pulumi.Output[Any]:
+        return self._reference.require_output(name)

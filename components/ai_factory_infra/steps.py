@@ -1,0 +1,195 @@
+"""A container step: how the project's image runs as a SageMaker processing job, as plain values. No cloud, no Pulumi.
+
+The image's working folder is the repository. Inputs arrive under /opt/ml/processing/input/<name>, results leave from
+/opt/ml/processing/output/<name>; `statements` between them are shell, one an argument, because an argument of a
+container holds 256 characters. The container has no network: metrics leave through its log, in CloudWatch's embedded
+metric format.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ai_factory_infra.limits import CONTAINER_ARGUMENT, CONTAINER_ARGUMENTS, has_local_storage
+
+INPUT = "/opt/ml/processing/input"
+OUTPUT = "/opt/ml/processing/output"
+ENTRYPOINT = ("/bin/sh", "-euc", 'eval "$*"', "sh")
+DRIFT_EXIT = 3  # the project command's exit code for drift
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What a job does: shell statements, and the names of the folders it is given and gives back."""
+
+    statements: tuple[str, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    def problems(self) -> list[str]:
+        """What SageMaker would refuse; empty where it would not."""
+        long = [f"{len(s)} characters: {s}" for s in self.statements if len(s) > CONTAINER_ARGUMENT]
+        found = [f"AWS allows {CONTAINER_ARGUMENT} characters in a container's argument; got {s}" for s in long]
+        if len(self.statements) > CONTAINER_ARGUMENTS:
+            found.append(f"AWS allows {CONTAINER_ARGUMENTS} arguments; got {len(self.statements)}")
+        return found
+
+
+def training(command: str) -> Script:
+    """Train, gate, register. The registry and the models of earlier runs come along and go back with the new one."""
+    return Script(
+        statements=(
+            f"cp -R {INPUT}/data/. data/;",
+            f"cp -R {INPUT}/artifacts/. artifacts/;",
+            f"{shlex.quote(command)} run;",
+            f"cp -R artifacts/. {OUTPUT}/artifacts/;",
+        ),
+        inputs=("data", "artifacts"),
+        outputs=("artifacts",),
+    )
+
+
+def scoring(command: str, stage: str) -> Script:
+    """Score every CSV and Parquet file of the input folder with the stage's model."""
+    run = shlex.quote(command)
+    return Script(
+        statements=(
+            f"cp -R {INPUT}/artifacts/. artifacts/;",
+            f"for f in {INPUT}/rows/*.csv {INPUT}/rows/*.parquet;",
+            'do if [ -e "$f" ];',
+            f'then {run} score "$f" --stage {stage} --out "{OUTPUT}/scores/$(basename "$f")"; fi;',
+            "done;",
+        ),
+        inputs=("rows", "artifacts"),
+        outputs=("scores",),
+    )
+
+
+def monitoring(command: str, stage: str, *, project: str, namespace: str, captured: bool) -> Script:
+    """Look for drift in what the endpoint captured, or in the rows that were scored, and publish the answer as a metric.
+
+    Drift is an answer, not a failure: exit code 3 becomes the metric `drift` = 1. Any other code fails the job, so a
+    monitor that cannot look is never mistaken for one that found nothing.
+    """
+    run = f"{shlex.quote(command)} monitor"
+    look: tuple[str, ...] = (f'look() {{ c=0; {run} "$@" --stage {stage} || c=$?;',)
+    look += (f'case $c in 0) drift="${{drift:-0}}" ;; {DRIFT_EXIT}) drift=1 ;; *) exit "$c" ;; esac; }};',)
+    if captured:
+        look += (f"mkdir -p artifacts/captures/{stage};", f"cp -R {INPUT}/rows/. artifacts/captures/{stage}/;", "look;")
+    else:
+        look += (
+            f"for f in {INPUT}/rows/*.csv {INPUT}/rows/*.parquet;",
+            'do if [ -e "$f" ]; then look "$f"; fi; done;',
+        )
+    metric = {"Namespace": namespace, "Dimensions": [["project", "stage"]], "Metrics": [{"Name": "drift"}]}
+    start, end = (
+        json.dumps({"CloudWatchMetrics": [metric]}, separators=(",", ":"))[1:],
+        f'"project":"{project}","stage":"{stage}"',
+    )
+    return Script(
+        statements=(
+            f"cp -R {INPUT}/artifacts/. artifacts/;",
+            "drift=;",
+            *look,
+            'if [ -z "$drift" ]; then echo "no rows to look at"; exit 0; fi;',
+            f"metric='{start},';",
+            f"whose='{end}';",
+            'printf \'{"_aws":{"Timestamp":%s000,%s%s,"drift":%s}\\n\' "$(date +%s)" "$metric" "$whose" "$drift";',
+            f"cp -R artifacts/reports/. {OUTPUT}/reports/;",
+        ),
+        inputs=("rows", "artifacts"),
+        outputs=("reports",),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a job runs on."""
+
+    instance_type: str = "ml.m5.large"
+    instance_count: int = 1
+    volume_gb: int = 30
+    max_runtime_seconds: int = 4 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A processing step with everything resolved: addresses, role, key, network."""
+
+    name: str
+    script: Script
+    machine: Machine
+    image: str
+    role_arn: str
+    key_arn: str
+    input_uris: Mapping[str, str]
+    output_uris: Mapping[str, str]
+    subnet_ids: Sequence[str] = ()
+    security_group_ids: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def request(step: Step) -> dict[str, Any]:
+    """The step's arguments: the CreateProcessingJob request, but for the job's name, which the pipeline gives."""
+    cluster: dict[str, Any] = {
+        "InstanceCount": step.machine.instance_count,
+        "InstanceType": step.machine.instance_type,
+        "VolumeSizeInGB": step.machine.volume_gb,
+    }
+    if not has_local_storage(step.machine.instance_type):  # these encrypt their disks themselves and refuse a key
+        cluster["VolumeKmsKeyId"] = step.key_arn
+    network: dict[str, Any] = {"EnableNetworkIsolation": True}
+    if step.subnet_ids:
+        network["VpcConfig"] = {"Subnets": list(step.subnet_ids), "SecurityGroupIds": list(step.security_group_ids)}
+    return {
+        "ProcessingResources": {"ClusterConfig": cluster},
+        "AppSpecification": {
+            "ImageUri": step.image,
+            "ContainerEntrypoint": list(ENTRYPOINT),
+            "ContainerArguments": list(step.script.statements),
+        },
+        "RoleArn": step.role_arn,
+        "ProcessingInputs": [_input(n, step.input_uris[n]) for n in step.script.inputs],
+        "ProcessingOutputConfig": {
+            "KmsKeyId": step.key_arn,
+            "Outputs": [_output(n, step.output_uris[n]) for n in step.script.outputs],
+        },
+        "NetworkConfig": network,
+        "StoppingCondition": {"MaxRuntimeInSeconds": step.machine.max_runtime_seconds},
+        "Environment": dict(step.environment),
+    }
+
+
+def definition(step: Step) -> str:
+    """A pipeline of this one step, in SageMaker's schema 2020-12-01."""
+    return json.dumps(
+        {
+            "Version": "2020-12-01",
+            "Metadata": {},
+            "Parameters": [],
+            "PipelineExperimentConfig": None,  # without it SageMaker makes an experiment for every execution
+            "Steps": [{"Name": step.name, "Type": "Processing", "Arguments": request(step)}],
+        },
+        sort_keys=True,
+    )
+
+
+def _input(name: str, uri: str) -> dict[str, Any]:
+    return {
+        "InputName": name,
+        "S3Input": {
+            "S3Uri": uri,
+            "LocalPath": f"{INPUT}/{name}",
+            "S3DataType": "S3Prefix",
+            "S3InputMode": "File",
+            "S3DataDistributionType": "FullyReplicated",
+        },
+    }
+
+
+def _output(name: str, uri: str) -> dict[str, Any]:
+    return {"OutputName": name, "S3Output": {"S3Uri": uri, "LocalPath": f"{OUTPUT}/{name}", "S3UploadMode": "EndOfJob"}}

@@ -1,0 +1,245 @@
+"""Run a stack's program without a cloud and see what it registers: inputs, and the options that mocks do not show.
+
+    stage = run_stage("infra", "dev")
+    stage["serving"].only("aws:sagemaker/endpoint:Endpoint").inputs["name"]
+
+Assert on what was registered, never inside `apply`: with an output that stays unknown such an assertion never runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import runpy
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import yaml
+from pulumi.runtime import mocks, rpc
+
+ORDER = ("foundation", "registry", "training", "serving", "monitoring")
+ACCOUNT, REGION = "123456789012", "eu-west-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """One resource as the program asked for it: raw inputs (camel case, whole numbers as floats) and options."""
+
+    type: str
+    name: str
+    urn: str
+    inputs: Mapping[str, Any]
+    parent: str
+    provider: str
+    protect: bool
+    retain_on_delete: bool
+    delete_before_replace: bool | None
+    ignore_changes: tuple[str, ...]
+    dependencies: frozenset[str]
+
+
+@dataclass(slots=True)
+class Registered:
+    """Everything one program registered, in order, and what it exports."""
+
+    project: str
+    resources: list[Registration] = field(default_factory=list)
+    outputs: dict[str, Any] = field(default_factory=dict)
+    reads: list[str] = field(default_factory=list)
+
+    def of(self, kind: str) -> list[Registration]:
+        """All resources of a type, such as `aws:s3/bucket:Bucket`."""
+        return [r for r in self.resources if r.type == kind]
+
+    def only(self, kind: str) -> Registration:
+        """The one resource of a type. Raises LookupError with what there is instead."""
+        found = self.of(kind)
+        if len(found) != 1:
+            raise LookupError(
+                f"{self.project}: {len(found)} of {kind}; there are {sorted({r.type for r in self.resources})}"
+            )
+        return found[0]
+
+    def named(self, kind: str, ending: str) -> Registration:
+        """The one resource of a type whose logical name ends so. Raises LookupError."""
+        found = [r for r in self.of(kind) if r.name.endswith(ending)]
+        if len(found) != 1:
+            raise LookupError(
+                f"{self.project}: {[r.name for r in self.of(kind)]} of {kind}, none or several end in {ending}"
+            )
+        return found[0]
+
+    def statements(self) -> Iterator[tuple[Registration, dict[str, Any]]]:
+        """Every statement of every policy document, with the resource it belongs to."""
+        for resource in self.resources:
+            for value in resource.inputs.values():
+                if isinstance(value, str) and '"Statement"' in value:
+                    for statement in json.loads(value)["Statement"]:
+                        yield resource, statement
+
+
+class _Monitor(mocks.MockMonitor):
+    """Keeps the raw request: options never reach `Mocks`."""
+
+    def __init__(self, answers: mocks.Mocks, seen: Registered) -> None:
+        super().__init__(answers)
+        self._seen = seen
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the engine's own name
+        answer: Any = super().RegisterResource(request)  # type: ignore[no-untyped-call]
+        if request.type != "pulumi:pulumi:Stack":
+            depends = set(request.dependencies).union(*(p.urns for p in request.propertyDependencies.values()))
+            self._seen.resources.append(
+                Registration(
+                    type=request.type,
+                    name=request.name,
+                    urn=answer.urn,
+                    inputs=rpc.deserialize_properties(request.object) or {},
+                    parent=request.parent,
+                    provider=request.provider,
+                    protect=request.protect,
+                    retain_on_delete=request.retainOnDelete,
+                    delete_before_replace=request.deleteBeforeReplace if request.deleteBeforeReplaceDefined else None,
+                    ignore_changes=tuple(request.ignoreChanges),
+                    dependencies=frozenset(depends),
+                )
+            )
+        return answer
+
+
+class _Answers(mocks.Mocks):
+    """What the cloud would answer: an identifier, an ARN and a name for everything."""
+
+    def __init__(self, exports: Mapping[str, Mapping[str, Any]], seen: Registered) -> None:
+        self._exports, self._seen = exports, seen
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
+        if args.typ == "pulumi:pulumi:StackReference":
+            name = args.inputs["name"]
+            self._seen.reads.append(name)
+            exports = self._exports.get(name.split("/")[-2], {})
+            return name, {"name": name, "outputs": dict(exports), "secretOutputNames": []}
+        if not args.typ.startswith("aws:"):
+            return args.name, dict(args.inputs)
+        service, kind = args.typ.split(":")[1].split("/")[0], args.typ.split(":")[-1]
+        name = args.inputs.get("name") or f"{args.name}-1a2b3c4"
+        made = {
+            "arn": f"arn:aws:{service}:{REGION}:{ACCOUNT}:{kind}/{name}",
+            "name": name,
+            "url": f"https://{service}.{REGION}.example/{name}",
+            "bucket": name,
+            "keyId": f"{name}-key",
+            "prefixListId": "pl-1a2b3c4d",
+            "repositoryUrl": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{name}",
+        }
+        return f"{name}-id", {**made, **args.inputs}
+
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
+        known: dict[str, dict[str, Any]] = {
+            "getCallerIdentity": {
+                "accountId": ACCOUNT,
+                "arn": f"arn:aws:iam::{ACCOUNT}:root",
+                "id": ACCOUNT,
+                "userId": "x",
+            },
+            "getRegion": {"region": REGION, "id": REGION, "description": "", "endpoint": ""},
+            "getPartition": {
+                "partition": "aws",
+                "dnsSuffix": "amazonaws.com",
+                "id": "aws",
+                "reverseDnsPrefix": "com.amazonaws",
+            },
+            "getAvailabilityZones": {"names": [REGION + z for z in "abc"], "zoneIds": ["1", "2", "3"], "id": REGION},
+        }
+        return known[args.token.split(":")[-1]], None
+
+
+def settings(program: Path, stage: str) -> tuple[str, dict[str, str]]:
+    """A program's project name, and its configuration for one stage as Pulumi would give it."""
+    project = yaml.safe_load((program / "Pulumi.yaml").read_text(encoding="utf-8"))
+    name, values = str(project["name"]), dict[str, str]()
+    declared = {k: v.get("default") if isinstance(v, dict) else v for k, v in (project.get("config") or {}).items()}
+    file = program / f"Pulumi.{stage}.yaml"
+    given = (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("config") or {}
+    for key, value in (declared | given).items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        values[key if ":" in key else f"{name}:{key}"] = text
+    return name, values
+
+
+def run_program(
+    program: Path,
+    stage: str,
+    *,
+    exports: Mapping[str, Mapping[str, Any]] | None = None,
+    config: Mapping[str, str] | None = None,
+    preview: bool = False,
+) -> Registered:
+    """Run one program's `__main__.py`. `exports`: what other projects export; `config`: keys to set instead of the file's.
+
+    With `preview` nothing has been made yet. Whatever the program raises is raised here.
+    """
+    name, values = settings(program, stage)
+    values |= {f"{name}:{key}": value for key, value in (config or {}).items()}
+    return _run(name, stage, values, exports or {}, lambda: _main(program), preview)
+
+
+def run_resources(build: Any, *, stage: str = "dev", config: Mapping[str, str] | None = None) -> Registered:
+    """Run a function that makes resources, as if it were a program of the project `test`."""
+    values = {f"test:{key}": value for key, value in (config or {}).items()}
+    return _run("test", stage, values, {}, build, preview=False)
+
+
+def run_stage(
+    infra: Path, stage: str, *, config: Mapping[str, Mapping[str, str]] | None = None
+) -> dict[str, Registered]:
+    """Run every program of a folder for one stage, in order, each reading what the ones before it export."""
+    done: dict[str, Registered] = {}
+    exports: dict[str, Mapping[str, Any]] = {}
+    for stack in (s for s in ORDER if (infra / s / "Pulumi.yaml").exists()):
+        done[stack] = run_program(infra / stack, stage, exports=exports, config=(config or {}).get(stack))
+        exports[done[stack].project] = done[stack].outputs
+    return done
+
+
+def _main(program: Path) -> None:
+    runpy.run_path(str(program / "__main__.py"), run_name="__main__")
+
+
+def _run(
+    project: str,
+    stage: str,
+    values: Mapping[str, str],
+    exports: Mapping[str, Mapping[str, Any]],
+    build: Any,
+    preview: bool,
+) -> Registered:
+    seen = Registered(project)
+    answers = _Answers(exports, seen)
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    kept_path = list(sys.path)
+    try:
+        pulumi.runtime.set_all_config(dict(values))
+        pulumi.runtime.set_mocks(
+            answers, project=project, stack=stage, preview=preview, monitor=_Monitor(answers, seen)
+        )
+        exported: dict[str, Any] = {}
+
+        @pulumi.runtime.test  # type: ignore[no-untyped-call, untyped-decorator, unused-ignore]
+        def program() -> pulumi.Output[Any]:
+            build()
+            root = pulumi.runtime.get_root_resource()
+            exported.update(getattr(root, "outputs", {}) or {})
+            return pulumi.Output.all(**exported).apply(seen.outputs.update)
+
+        program()
+    finally:
+        sys.path[:] = kept_path
+        loop.close()
+        asyncio.set_event_loop(None)
+    return seen
