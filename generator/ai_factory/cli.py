@@ -1,0 +1,178 @@
+"""The door: arguments -> one call -> report -> exit code. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from ai_factory_spec.errors import FactoryError
+
+from ai_factory import __version__
+
+app = typer.Typer(
+    name="ai-factory",
+    help="From a data file to a running, governed model repository.\n\n"
+    "  ai-factory new --data churn.csv --target churned --out churn",
+    no_args_is_help=True,
+    # Plain help: rich would double the time `--help` takes.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+blueprints = typer.Typer(help="What can be composed.", no_args_is_help=True, rich_markup_mode=None)
+schema = typer.Typer(
+    help="JSON Schemas, so that an editor completes and checks.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(blueprints, name="blueprints")
+app.add_typer(schema, name="schema")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+Spec = Annotated[Path, typer.Argument(help="The use case: usecase.yaml.", metavar="SPEC", show_default=False)]
+
+
+def main() -> None:
+    """The command's entry point: one catch, of our own errors only; a bug keeps its traceback."""
+    try:
+        app(prog_name="ai-factory")
+    except FactoryError as error:
+        from ai_factory import report
+
+        report.show_error(error, as_json="--json" in sys.argv[1:])
+        sys.exit(error.exit_code)
+    except SystemExit as end:
+        if end.code == 130:
+            from ai_factory import report
+
+            report.show_interrupted()
+        raise
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ai-factory {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def new(
+    spec: Annotated[
+        Path | None, typer.Argument(help="The use case: usecase.yaml. Or give --data and --target.", metavar="SPEC")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The new repository's folder.", show_default="the project's slug")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and the files; write nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a new repository from a use case, or straight from a data file.
+
+    ai-factory new usecase.yaml --out churn
+    ai-factory new --data churn.csv --target churned --out churn
+    """
+    from ai_factory import pipeline, report, views
+
+    assert spec is not None
+    draft = pipeline.draft_from_spec(spec)
+    target = out or Path(draft.plan.facts["project_slug"])
+    with report.progress() as step:
+        repository = pipeline.compose_repository(draft, step)
+        if not dry_run:
+            pipeline.write_repository(repository, target, step)
+    if as_json:
+        report.show_json(views.new_data(repository, target, written=not dry_run))
+    elif dry_run:
+        report.show(*views.plan_parts(draft.plan, explain=False), "", views.files_table(repository))
+    else:
+        report.show(*views.new_parts(repository, target))
+
+
+@app.command()
+def plan(
+    spec: Spec,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say why each blueprint was chosen, and what templates are told.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Which blueprints a use case needs, in which order. Writes nothing.
+
+    ai-factory plan usecase.yaml --explain
+    """
+    from ai_factory import pipeline, report, views
+
+    draft = pipeline.draft_from_spec(spec)
+    if as_json:
+        report.show_json(views.plan_data(draft.plan))
+    else:
+        report.show(*views.plan_parts(draft.plan, explain=explain))
+
+
+@blueprints.command("list")
+def list_blueprints(as_json: Json = False) -> None:
+    """Every blueprint in one line."""
+    from ai_factory import loading, report, views
+
+    catalog = loading.load_catalog()
+    if as_json:
+        report.show_json(views.catalog_data(catalog))
+    else:
+        report.show(views.catalog_table(catalog))
+
+
+@blueprints.command("show")
+def show_blueprint(
+    name: Annotated[str, typer.Argument(help="An id such as stacks/serving, or a bare name.")], as_json: Json = False
+) -> None:
+    """What a blueprint gives, needs and conflicts with, and the variables its templates use.
+
+    ai-factory blueprints show stacks/serving
+    """
+    from ai_factory import pipeline, report, views
+
+    found = pipeline.find_blueprints(name)
+    if as_json:
+        report.show_json([views.blueprint_data(b) for b in found])
+    else:
+        report.show(*(part for b in found for part in views.blueprint_parts(b)))
+
+
+@blueprints.command("sync", hidden=True)
+def sync() -> None:
+    """Write each blueprint's cookiecutter.json from its manifest; for those who write blueprints."""
+    from ai_factory import baking, report
+
+    report.show(*(f"{path} written" for path in baking.sync()))
+
+
+@schema.command("usecase")
+def usecase_schema() -> None:
+    """The JSON Schema of usecase.yaml."""
+    from ai_factory_spec.schema import json_schema
+
+    from ai_factory import report
+
+    report.show_json(json_schema())
+
+
+@schema.command("blueprint")
+def blueprint_schema() -> None:
+    """The JSON Schema of blueprint.yaml."""
+    from ai_factory import manifest, report
+
+    report.show_json(manifest.json_schema())
+
+
+if __name__ == "__main__":
+    main()

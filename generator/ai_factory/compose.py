@@ -1,0 +1,79 @@
+"""Layers -> one tree. A path that two layers write is shared, joined by declaration, or refused: never overwritten."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from ai_factory.catalog import Join, Owner
+from ai_factory.errors import PathClaimedTwice
+from ai_factory.joiners import Fragment, join
+from ai_factory.plan import Layer, Plan
+from ai_factory.tree import Entry, FileTree, matches
+
+USECASE = "usecase.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One layer's wish to write one file."""
+
+    layer: Layer
+    entry: Entry
+
+    def join(self, path: str) -> Join | None:
+        """How the layer's blueprint declares to share the file, if it does."""
+        return self.layer.blueprint.join(path)
+
+
+def compose(plan: Plan, trees: Sequence[tuple[Layer, FileTree]]) -> FileTree:
+    """All layers as one tree, in plan order. Raises PathClaimedTwice, JoinFailed or UnsafePath."""
+    claims: dict[str, list[Claim]] = defaultdict(list)
+    for layer, tree in trees:
+        for path, entry in tree.items():
+            if _exists(layer, path, plan.stages):
+                claims[path].append(Claim(layer, replace(entry, owners=(layer.id,))))
+    settled = {path: _settle(path, _headed(path, some, plan)) for path, some in claims.items()}
+    return FileTree({path: entry for path, entry in settled.items() if entry is not None})
+
+
+def ownership(layers: Iterable[Layer], path: str, entry: Entry) -> Owner:
+    """Who may change the file: the last glob that matches in its owners' manifests, in plan order; else the factory."""
+    found: Owner = "factory"
+    for layer in layers:
+        if layer.id in entry.owners:
+            for rule in layer.blueprint.ownership:
+                if matches(path, rule.paths):
+                    found = rule.owner
+    return found
+
+
+def _exists(layer: Layer, path: str, stages: Sequence[str]) -> bool:
+    return all(rule.stage in stages for rule in layer.blueprint.only_if if matches(path, rule.paths))
+
+
+def _headed(path: str, claims: list[Claim], plan: Plan) -> list[Claim]:
+    """The claims with the head first; none where the file has a head's blueprint somewhere, but not in this plan."""
+    if path not in plan.headed:
+        return claims
+    heads = [claim for claim in claims if (join := claim.join(path)) and join.head]
+    return [*heads, *(claim for claim in claims if claim not in heads)] if heads else []
+
+
+def _settle(path: str, claims: Sequence[Claim]) -> Entry | None:
+    if not claims:
+        return None
+    first = claims[0].entry
+    declared = claims[0].join(path)
+    owners = tuple(claim.layer.id for claim in claims)
+    if declared and all((j := claim.join(path)) and j.how == declared.how for claim in claims):
+        data = join(declared.how, path, [Fragment(claim.layer.id, claim.entry.data) for claim in claims])
+        return replace(
+            first, data=data, owners=owners, rule=declared.how, rendered=any(c.entry.rendered for c in claims)
+        )
+    if len(claims) == 1:
+        return first
+    if all((claim.entry.data, claim.entry.mode) == (first.data, first.mode) for claim in claims):
+        return replace(first, owners=owners, rule="shared")
+    raise PathClaimedTwice(path=path, owners=owners)

@@ -1,0 +1,101 @@
+"""The table of contents: what each command does, step by step. Decisions are made elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+from ai_factory_spec.reader import parse_usecase
+from ai_factory_spec.suggest import did_you_mean
+
+from ai_factory import __version__, archive, formats, loading, lock, usecase_text, workspace
+from ai_factory.catalog import Blueprint
+from ai_factory.compose import USECASE, compose
+from ai_factory.errors import NoBlueprint
+from ai_factory.laying import data_path, lay
+from ai_factory.plan import Plan, resolve
+from ai_factory.tree import Entry, FileTree
+
+Step = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What was asked for and what was decided; nothing is rendered yet. `text` is what the new usecase.yaml will say."""
+
+    given: str
+    text: str
+    data: Path
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A whole repository as a value, but for the lock, which waits for the data's digest. `digests`: blueprints', by id."""
+
+    draft: Draft
+    tree: FileTree
+    digests: Mapping[str, str]
+
+
+def draft_from_spec(spec: Path) -> Draft:
+    """From a use case's file to its plan."""
+    return draft(loading.read_text(spec), file=str(spec), folder=spec.parent)
+
+
+def draft(text: str, *, file: str, folder: Path, catalog: Path | None = None) -> Draft:
+    """From a use case's text to its plan. `folder` is what `data.source` is relative to, `file` how messages call the text."""
+    usecase = parse_usecase(text, file=file)
+    plan = resolve(usecase, loading.load_catalog(catalog), factory_version=__version__)
+    data = folder / usecase.data.source
+    return Draft(text, usecase_text.with_source(text, data_path(data)), data, plan)
+
+
+def compose_repository(draft: Draft, step: Step) -> Repository:
+    """From a plan to every file of the repository; nothing touches the disk."""
+    laid = []
+    digests = {}
+    for layer in draft.plan.layers:
+        step(f"rendering {layer.id}")
+        files, digests[layer.id] = lay(layer, draft.plan, draft.text)
+        laid.append((layer, files))
+    step("composing")
+    tree = compose(draft.plan, laid)
+    formats.check(tree)
+    return Repository(draft, tree, digests)
+
+
+def write_repository(repository: Repository, target: Path, step: Step) -> None:
+    """From a repository as a value to its folder: all of it, or nothing."""
+    step("writing")
+    pristine = archive.pack(repository.tree)
+    inputs = {USECASE: hashlib.sha256(repository.draft.given.encode()).hexdigest()}
+
+    def last(copied: Mapping[str, str]) -> FileTree:
+        locked = lock.build(
+            repository.draft.plan,
+            repository.tree,
+            digests=repository.digests,
+            inputs={**inputs, **copied},
+            pristine=hashlib.sha256(pristine).hexdigest(),
+            factory_version=__version__,
+            jinja_version=jinja2.__version__,
+        )
+        return FileTree({lock.LOCK: Entry(locked.text().encode()), lock.PRISTINE: Entry(pristine)})
+
+    data = workspace.Incoming(repository.draft.data, data_path(repository.draft.data))
+    workspace.create(target, repository.tree, (data,), last)
+
+
+def find_blueprints(name: str) -> tuple[Blueprint, ...]:
+    """The blueprints of an id or a bare name, which several kinds may share. Raises NoBlueprint."""
+    catalog = loading.load_catalog()
+    found = catalog.named(name)
+    if not found:
+        ids = [b.id for b in catalog]
+        suggestion = did_you_mean(name, [*ids, *(b.name for b in catalog)])
+        raise NoBlueprint(wanted=name, asked_by="the command line", allowed=ids, suggestion=suggestion)
+    return found
