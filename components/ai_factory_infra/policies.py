@@ -5,6 +5,7 @@ Every statement names its resources; the actions that AWS defines without any ar
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
@@ -43,7 +44,7 @@ class Folder(TypedDict):
 
 
 class NetworkRef(TypedDict):
-    """Where containers run: private subnets and security groups. No network at all is `None`."""
+    """Where containers run: private subnets and security groups; both lists empty for no network at all."""
 
     subnet_ids: pulumi.Input[Sequence[str]]
     security_group_ids: pulumi.Input[Sequence[str]]
@@ -55,22 +56,29 @@ def uri(folder: Folder) -> pulumi.Output[str]:
 
 
 def document(statements: Sequence[Statement]) -> pulumi.Output[str]:
-    """The policy as JSON, statements in the order given."""
-    return pulumi.Output.json_dumps(
-        {
-            "Version": "2012-10-17",
-            "Statement": [
-                {
-                    "Sid": s["sid"],
-                    "Effect": "Allow",
-                    "Action": sorted(s["actions"]),
-                    "Resource": s["resources"],
-                    **({"Condition": s["conditions"]} if s.get("conditions") else {}),
-                }
-                for s in statements
-            ],
-        }
-    )
+    """The policy as JSON, statements in the order given. One whose list of resources turns out empty is left out."""
+    resolved = pulumi.Output.all(*(pulumi.Output.all(*_listed(s["resources"])) for s in statements))
+    conditions = pulumi.Output.all(*(pulumi.Output.from_input(s.get("conditions", {})) for s in statements))
+
+    def build(known: Sequence[Any]) -> str:
+        entries = []
+        for s, resources, condition in zip(statements, *known, strict=True):
+            names = _flat(resources)
+            if names:
+                entry = {"Sid": s["sid"], "Effect": "Allow", "Action": sorted(s["actions"]), "Resource": names}
+                entries.append(entry | ({"Condition": condition} if condition else {}))
+        return json.dumps({"Version": "2012-10-17", "Statement": entries})
+
+    return pulumi.Output.all(resolved, conditions).apply(build)
+
+
+def _listed(resources: pulumi.Input[Sequence[pulumi.Input[str]]]) -> list[Any]:
+    return [resources] if isinstance(resources, pulumi.Output) else list(resources)  # type: ignore[arg-type]
+
+
+def _flat(resources: Sequence[Any]) -> list[str]:
+    """One list of names, whether the list itself or its items were known later."""
+    return [name for r in resources for name in ([r] if isinstance(r, str) else r)]
 
 
 def trust(service: str, account: pulumi.Input[str]) -> pulumi.Output[str]:
@@ -200,16 +208,19 @@ def put_metrics(*namespaces: str) -> Statement:
 
 
 def join_network(account: Account, network: NetworkRef) -> list[Statement]:
-    """Attach machines to the network's subnets and security groups, and to no others."""
+    """Attach machines to the network's subnets and security groups, and to no others; nothing where there are none."""
     interfaces = account.arn("ec2", "network-interface/*")
     subnets = pulumi.Output.all(account.arn("ec2", "subnet/"), network["subnet_ids"]).apply(_each)
     groups = pulumi.Output.all(account.arn("ec2", "security-group/"), network["security_group_ids"]).apply(_each)
+    anywhere = pulumi.Output.all(interfaces, subnets)
     return [
         {
             "sid": "JoinNetwork",
             "why": "its machines get an address in the project's subnets; the address has no name before it exists",
             "actions": ["ec2:CreateNetworkInterface"],
-            "resources": pulumi.Output.all(interfaces, subnets, groups).apply(lambda a: [a[0], *a[1], *a[2]]),
+            "resources": pulumi.Output.all(interfaces, subnets, groups).apply(
+                lambda a: [a[0], *a[1], *a[2]] if a[1] else []
+            ),
         },
         {
             "sid": "LeaveNetwork",
@@ -219,13 +230,13 @@ def join_network(account: Account, network: NetworkRef) -> list[Statement]:
                 "ec2:DeleteNetworkInterface",
                 "ec2:DeleteNetworkInterfacePermission",
             ],
-            "resources": [interfaces],
+            "resources": anywhere.apply(lambda a: [a[0]] if a[1] else []),
         },
         {
             "sid": "DescribeNetwork",
             "why": "SageMaker looks the network up; AWS defines these actions without a resource",
             "actions": sorted(a for a in WITHOUT_RESOURCE if a.startswith("ec2:")),
-            "resources": ["*"],
+            "resources": anywhere.apply(lambda a: ["*"] if a[1] else []),
         },
     ]
 

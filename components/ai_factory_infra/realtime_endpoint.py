@@ -27,7 +27,7 @@ SECRET_WORDS = ("secret", "password", "token", "api_key", "apikey", "private_key
 
 
 class RealtimeEndpointArgs(TypedDict):
-    """`model_data`: the folder of a model package, `s3://bucket/prefix/`; empty: no model yet, so no endpoint.
+    """`model_data`: the folder of a model package, `s3://bucket/prefix/`; None: no model yet, so no endpoint.
 
     `models`: where model packages are, all the role may read. `captures`: where requests are kept, for the monitor.
     `instances` and `max_instances`: the range of autoscaling; equal for none. `requests_per_instance`: a minute.
@@ -36,7 +36,7 @@ class RealtimeEndpointArgs(TypedDict):
 
     image: pulumi.Input[str]
     repository_arn: pulumi.Input[str]
-    model_data: str
+    model_data: pulumi.Input[str] | None
     models: Folder
     captures: Folder
     kms_key_arn: pulumi.Input[str]
@@ -89,8 +89,8 @@ class RealtimeEndpoint(pulumi.ComponentResource):
         alarms = self._alarms()
         self.endpoint_name = pulumi.Output.from_input(name)
         self.configuration_name = pulumi.Output.from_input("")
-        if args["model_data"]:
-            configuration = self._configuration(self._model(role))
+        if args["model_data"] is not None:
+            configuration = self._configuration(self._model(role, args["model_data"]))
             endpoint = self._endpoint(configuration, alarms, logs)
             self.configuration_name = configuration.name
             self._scale(endpoint)
@@ -141,12 +141,14 @@ class RealtimeEndpoint(pulumi.ComponentResource):
             for what, metric, bound in metrics
         ]
 
-    def _model(self, role: ExecutionRole) -> aws.sagemaker.Model:
+    def _model(self, role: ExecutionRole, data: pulumi.Input[str]) -> aws.sagemaker.Model:
         args = self._args
         network = args.get("network")
-        vpc: Any = (
-            {"subnets": network["subnet_ids"], "security_group_ids": network["security_group_ids"]} if network else None
-        )
+        vpc: Any = None
+        if network:
+            vpc = pulumi.Output.all(network["subnet_ids"], network["security_group_ids"]).apply(
+                lambda a: {"subnets": a[0], "security_group_ids": a[1]} if a[0] else None
+            )
         return aws.sagemaker.Model(
             self._name,  # no name of its own: an explicit one is deleted before its successor exists
             execution_role_arn=role.arn,
@@ -156,9 +158,7 @@ class RealtimeEndpoint(pulumi.ComponentResource):
                 "image": args["image"],
                 "environment": dict(args.get("environment", {})),
                 "model_data_source": {
-                    "s3_data_sources": [
-                        {"s3_uri": args["model_data"], "s3_data_type": "S3Prefix", "compression_type": "None"}
-                    ]
+                    "s3_data_sources": [{"s3_uri": data, "s3_data_type": "S3Prefix", "compression_type": "None"}]
                 },
             },
             opts=_outlives(self),
@@ -251,9 +251,7 @@ def check(name: str, args: RealtimeEndpointArgs) -> None:
     """Refuse what AWS would refuse. Raises `pulumi.InputPropertiesError` with all problems."""
     problems = Problems(f"RealtimeEndpoint {name}")
     problems.fits("name", name, LOGICAL_NAME - len("-latency"), "an endpoint whose models are named automatically")
-    problems.matches(
-        "model_data", args["model_data"], r"|s3://[a-z0-9.-]{3,63}/.+/", "empty, or a folder: s3://bucket/prefix/"
-    )
+    problems.matches("model_data", args["model_data"], r"s3://[a-z0-9.-]{3,63}/.+/", "a folder: s3://bucket/prefix/")
     kind, low = args.get("instance_type", "ml.m5.large"), args.get("instances", 1)
     high, percent = args.get("max_instances", low), args.get("capture_percent", 100)
     problems.matches("instance_type", kind, r"ml\.[a-z0-9-]+\.[a-z0-9]+", "a type such as ml.m5.large")
