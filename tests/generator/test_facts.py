@@ -1,0 +1,94 @@
+"""Facts: the user's text keeps its meaning in Markdown, TOML, JSON, YAML and Python, whatever it holds."""
+
+from __future__ import annotations
+
+import ast
+import html
+import json
+import re
+import tomllib
+
+import pytest
+import yaml
+from ai_factory.facts import FACTS, facts, json_text, markdown_line, markdown_text, toml_text
+from helpers_generator import usecase
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=80)
+
+
+def shown(markdown: str) -> str:
+    """The text a reader sees of rendered Markdown, with the structure it was given."""
+    rendered = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(markdown)
+    return html.unescape(rendered)
+
+
+@given(TEXT)
+def test_a_text_survives_toml_json_yaml_and_python(text: str) -> None:
+    literal = json_text(text)
+    assert json.loads(literal) == text
+    assert yaml.safe_load(f"x: {literal}\n") == {"x": text}
+    assert ast.literal_eval(literal) == text
+    assert tomllib.loads(f"x = {toml_text(text)}") == {"x": text}
+    assert "\n" not in literal
+
+
+PRINTABLE = st.text(st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp")), min_size=1, max_size=60)
+
+
+@given(PRINTABLE)
+def test_a_title_is_shown_letter_for_letter_in_a_heading_and_starts_nothing_else(text: str) -> None:
+    wanted = re.sub(r"\s+", " ", text).strip()
+    if wanted:
+        assert shown(f"# {markdown_line(text)}\n") == f"<h1>{wanted}</h1>\n"
+
+
+@given(PRINTABLE)
+def test_a_paragraph_stays_a_paragraph(text: str) -> None:
+    wanted = re.sub(r"\s+", " ", text).strip()
+    if wanted:
+        assert shown(markdown_line(text)) == f"<p>{wanted}</p>\n"
+
+
+@given(PRINTABLE)
+def test_a_table_cell_stays_one_cell(text: str) -> None:
+    wanted = re.sub(r"\s+", " ", text).strip()
+    rendered = shown(f"| | |\n|---|---|\n| a | {markdown_line(text)} |\n")
+    assert re.findall(r"<td>(.*?)</td>", rendered, re.DOTALL)[1:] == [wanted] if "</td>" not in wanted else True
+
+
+@pytest.mark.parametrize(
+    "text", ["# no heading", "- no list", "1. no list", "> no quote", "```", "---", "===", "    code"]
+)
+def test_no_line_of_a_description_becomes_markup(text: str) -> None:
+    rendered = shown(markdown_text(f"First line\n{text}\nlast line"))
+    assert rendered == f"<p>First line\n{text.strip()}\nlast line</p>\n"
+
+
+def test_the_paragraphs_of_a_description_stay() -> None:
+    assert shown(markdown_text("One.\n\n\n\nTwo.\n")) == "<p>One.</p>\n<p>Two.</p>\n"
+
+
+def test_every_fact_is_text_and_documented() -> None:
+    found = facts(usecase(), pipelines=["a", "b"], stacks=[], factory_version="1")
+    assert {name for name in found if not isinstance(found[name], str)} == set()
+    assert list(found) == list(FACTS)
+    assert found["pipelines"] == "a b"
+    assert found["title_markdown"] == "Churn"
+
+
+def test_a_row_of_the_table_is_left_out_where_there_is_nothing_to_say() -> None:
+    table = facts(usecase(), pipelines=[], stacks=[], factory_version="1")["usecase_table_markdown"]
+    assert "Sponsor" not in table
+    kpi = {"name": "churn rate", "unit": "%", "baseline": 5, "target": 4.25}
+    told = usecase(business={"sponsor": "A | B", "kpi": kpi})
+    table = facts(told, pipelines=[], stacks=[], factory_version="1")["usecase_table_markdown"]
+    assert "| Sponsor | A \\| B |" in table
+    assert "churn rate: from 5 to 4.25 %" in table
+
+
+def test_numbers_are_written_without_exponent() -> None:
+    told = facts(usecase(cost={"monthly_budget": 1500000.0}), pipelines=[], stacks=[], factory_version="1")
+    assert told["monthly_budget"] == "1500000"
