@@ -155,7 +155,7 @@ def _read_parquet(path: Path, contract: Contract) -> pd.DataFrame:
     try:
         with pq.ParquetFile(path) as file:
             names = list(file.schema_arrow.names)
-            _reject_repeated(path, names, contract)
+            reject_repeated(path, names, contract)
             wanted = [c.name for c in contract.columns if c.name in names]
             table = file.read(columns=wanted) if wanted else None
     except pa.ArrowException as error:
@@ -171,8 +171,8 @@ def _read_csv(path: Path, contract: Contract) -> pd.DataFrame:
     import pyarrow as pa
     import pyarrow.csv as pc
 
-    header, delimiter = _csv_header(path, contract)
-    _reject_repeated(path, header, contract)
+    header, delimiter = csv_header(path, contract)
+    reject_repeated(path, header, contract)
     wanted = [c for c in contract.columns if c.name in set(header)]
     if not wanted:
         return pd.DataFrame()
@@ -192,13 +192,13 @@ def _read_csv(path: Path, contract: Contract) -> pd.DataFrame:
         except pa.ArrowInvalid as error:
             problem = str(error).splitlines()[0]
         except UnicodeDecodeError:
-            raise _wrong_encoding(path) from None
+            raise wrong_encoding(path) from None
     if "invalid UTF8" in problem:
-        raise _wrong_encoding(path)
+        raise wrong_encoding(path)
     raise DataUnreadable(path=path, problem=f"not a readable CSV file ({problem})")
 
 
-def _csv_header(path: Path, contract: Contract) -> tuple[list[str], str]:
+def csv_header(path: Path, contract: Contract) -> tuple[list[str], str]:
     """The column names and the delimiter: the one under which most of the contract's columns are found."""
     expected = {c.name for c in contract.columns}
     found: list[tuple[int, list[str], str]] = []
@@ -207,7 +207,7 @@ def _csv_header(path: Path, contract: Contract) -> tuple[list[str], str]:
             with path.open(encoding="utf-8-sig", newline="") as file:
                 header = next(csv.reader(file, delimiter=delimiter), [])
         except UnicodeDecodeError:
-            raise _wrong_encoding(path) from None
+            raise wrong_encoding(path) from None
         except csv.Error as error:
             raise DataUnreadable(path=path, problem=f"not a readable CSV file ({error})") from error
         found.append((len(expected.intersection(header)), header, delimiter))
@@ -217,11 +217,13 @@ def _csv_header(path: Path, contract: Contract) -> tuple[list[str], str]:
     return (header, delimiter) if matches else (found[0][1], _DELIMITERS[0])
 
 
-def _reject_repeated(path: Path, names: Sequence[str], contract: Contract) -> None:
+def reject_repeated(path: Path, names: Sequence[str], contract: Contract) -> None:
+    """Raise DataUnreadable where a file names one of the contract's columns twice."""
     reject_twins(pd.DataFrame(columns=pd.Index(names)), [c.name for c in contract.columns], source=path)
 
 
-def _wrong_encoding(path: Path) -> DataUnreadable:
+def wrong_encoding(path: Path) -> DataUnreadable:
+    """The error for a file that is not UTF-8."""
     return DataUnreadable(
         path=path,
         problem="it is not encoded in UTF-8",

@@ -9,6 +9,7 @@ FactoryError (ai_factory_spec.errors)
 ├── ReleaseInvalid       a release record does not fit its model                          4
 ├── SketchUnreadable     the package's sketch is of another format                        1
 ├── BatchUnusable        no row of the batch can be scored                                4
+├── OutputRefused        the predictions cannot go where they are to go                   1
 ├── NothingCaptured      there are no captured requests to monitor                        1
 └── AddressUnavailable   the service cannot listen there                                  1
 """
@@ -121,6 +122,17 @@ class BatchUnusable(FactoryError):
         super().__init__(
             "\n".join([f"No row of {source} can be scored:", *(f"  {p}" for p in self.problems)]),
             hint=f"{where}The columns must be as in data.contract of usecase.yaml.",
+        )
+
+
+class OutputRefused(FactoryError):
+    """The file that the predictions are to go to cannot be it."""
+
+    slug = "output-refused"
+
+    def __init__(self, *, path: Path, problem: str) -> None:
+        super().__init__(
+            f"The predictions cannot be written to {path}: {problem}.", hint="Name another file with `--out`."
         )
 
 

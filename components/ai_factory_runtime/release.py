@@ -187,6 +187,13 @@ def require_approved(project: Project, folder: Path, *, stage: str, version: int
     raise NotApproved(release=label, stage=stage, missing=missing, hint=f"After reading the model card: {commands}.")
 
 
+def release_version(project: Project, folder: Path) -> int:
+    """The version that the records give the package in `folder`; 0 where none is of it."""
+    path = _find(project, package_digest(folder), None)
+    _, record = _parse(path, Record) if path else ([], None)
+    return record.version if record else 0
+
+
 def list_releases(project: Project) -> tuple[Release, ...]:
     """Every record, the latest version first. A record that fits no model here says so in `problems`; none raises."""
     roles = load_policy(project).roles(project.usecase.risk.tier)

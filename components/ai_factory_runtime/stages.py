@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,10 @@ from ai_factory_spec.naming import command_name
 
 from ai_factory_runtime.atomic import write_atomically
 from ai_factory_runtime.errors import NothingDeployed, TamperedModel
-from ai_factory_runtime.package import package_digest
+from ai_factory_runtime.package import MANIFEST, ModelPackage, load_package, package_digest
 from ai_factory_runtime.project import Project
 from ai_factory_runtime.refusals import DeploymentUnreadable, NothingToRollBack, UnknownStage
-from ai_factory_runtime.release import require_approved
+from ai_factory_runtime.release import release_version, require_approved
 
 DEV = "dev"
 HISTORY = 20
@@ -91,10 +92,35 @@ def deployed(project: Project, stage: str) -> Deployed:
     return known[0]
 
 
+def load_deployed(
+    project: Project, stage: str, environment: Mapping[str, str] = os.environ
+) -> tuple[Deployed, ModelPackage]:
+    """The model that may answer in a stage, checked and loaded.
+
+    In a container that is handed its model (AI_FACTORY_MODEL names a folder with a package, such as SageMaker's
+    /opt/ml/model) it is that one, under the same approval. Raises what `deployed` and `load_package` raise.
+    """
+    handed = Path(environment.get("AI_FACTORY_MODEL", ""))
+    if environment.get("AI_FACTORY_MODEL") and (handed / MANIFEST).is_file():
+        model = _handed_over(project, stage, handed)
+    else:
+        model = deployed(project, stage)
+    return model, load_package(model.folder, digest=model.digest, trusted_package=project.package)
+
+
 def history(project: Project, stage: str) -> tuple[Deployed, ...]:
     """The models a stage had before its present one, the latest first."""
     _check_stage(project, stage)
     return tuple(_read(project, stage)[1:])
+
+
+def _handed_over(project: Project, stage: str, folder: Path) -> Deployed:
+    """A package that the container was given; its release record knows its version, in dev there may be none (0)."""
+    _check_stage(project, stage)
+    version = release_version(project, folder)
+    if stage != DEV:
+        version = require_approved(project, folder, stage=stage).version
+    return Deployed(stage, version, package_digest(folder), folder, at="")
 
 
 def _check_stage(project: Project, stage: str) -> None:

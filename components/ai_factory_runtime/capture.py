@@ -1,0 +1,166 @@
+"""Capture: a sample of what the endpoint was asked and what it answered, for the monitor.
+
+Only feature columns (never PII, ids or the target) and the model's outputs are written, as JSON lines under
+artifacts/captures/<stage>/. A thread of its own writes: an answer never waits for the disk, and when the disk does not
+keep up, requests go uncaptured and are counted. The oldest files are deleted above a total size.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import logging
+import os
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from ai_factory_spec.usecase import Column
+
+from ai_factory_runtime.frames import dump_rows, load_rows
+from ai_factory_runtime.package import Prediction
+
+QUEUED_REQUESTS = 1000
+ROWS_PER_REQUEST = 200
+FILE_BYTES = 8_000_000
+TOTAL_BYTES = 64_000_000
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One answered request: canonical rows and the answers to them."""
+
+    at: str
+    request_id: str
+    version: int
+    digest: str
+    frame: pd.DataFrame
+    prediction: Prediction
+
+
+@dataclass
+class Capture:
+    """Writes a sample of the exchanges it is offered. `rate` is the share of requests kept, from 0 (none) to 1 (all)."""
+
+    folder: Path
+    features: Sequence[Column]
+    rate: float = 1.0
+    random: Random = field(default_factory=Random)
+    file_bytes: int = FILE_BYTES
+    total_bytes: int = TOTAL_BYTES
+    dropped: int = 0
+
+    def __post_init__(self) -> None:
+        self._queue: queue.Queue[Exchange | None] = queue.Queue(QUEUED_REQUESTS)
+        self._thread = threading.Thread(target=self._work, name="capture", daemon=True)
+        self._path: Path | None = None
+        self._failed = False
+
+    def start(self) -> None:
+        """Start writing."""
+        self._thread.start()
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Write what is queued, then stop. Waits at most `timeout` seconds."""
+        try:
+            self._queue.put(None, timeout=timeout)
+        except queue.Full:
+            return
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+
+    def offer(self, exchange: Exchange) -> None:
+        """Take an exchange, or leave it: never waits, never raises."""
+        if self.rate <= 0 or (self.rate < 1 and self.random.random() >= self.rate):
+            return
+        try:
+            self._queue.put_nowait(exchange)
+        except queue.Full:
+            self.dropped += 1
+
+    def _work(self) -> None:
+        while (exchange := self._queue.get()) is not None:
+            try:
+                self._append(self._lines(exchange))
+                self._failed = False
+            except OSError as error:
+                self.dropped += 1
+                if not self._failed:  # once, not for each request
+                    _log.warning("requests are not captured: %s", error)
+                self._failed = True
+
+    def _lines(self, exchange: Exchange) -> bytes:
+        rows = np.arange(len(exchange.frame))
+        if rows.size > ROWS_PER_REQUEST:
+            rows = np.sort(self.random.sample(range(rows.size), ROWS_PER_REQUEST))
+        data = dump_rows(exchange.frame.iloc[rows], self.features)["data"]
+        values, shares = exchange.prediction.values[rows].tolist(), exchange.prediction.probabilities
+        probabilities = [None] * len(rows) if shares is None else shares[rows].tolist()
+        common = {
+            "at": exchange.at,
+            "request": exchange.request_id,
+            "version": exchange.version,
+            "digest": exchange.digest,
+        }
+        lines = [
+            json.dumps({**common, "row": row, "prediction": v, "probabilities": p}, ensure_ascii=False)
+            for row, v, p in zip(data, values, probabilities, strict=True)
+        ]
+        return ("\n".join(lines) + "\n").encode()
+
+    def _append(self, lines: bytes) -> None:
+        if self._path is None or not self._path.exists() or self._path.stat().st_size + len(lines) > self.file_bytes:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._delete_oldest(self.total_bytes - self.file_bytes)
+            stamp = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S%f")
+            self._path = self.folder / f"{stamp}-{os.getpid()}.jsonl"
+        with os.fdopen(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as file:
+            file.write(lines)
+
+    def _delete_oldest(self, allowed: int) -> None:
+        files = sorted(self.folder.glob("*.jsonl"))
+        total = sum(f.stat().st_size for f in files)
+        while files and total > allowed:
+            oldest = files.pop(0)
+            total -= oldest.stat().st_size
+            oldest.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Captured rows of one model, oldest first, and its answers to them."""
+
+    frame: pd.DataFrame
+    prediction: Prediction
+    first: str
+    last: str
+
+
+def read_captures(folder: Path, digest: str, features: Sequence[Column]) -> Window | None:
+    """The captured exchanges of the model `digest`; None where there are none. A line torn by a crash is passed over."""
+    entries = [e for e in _entries(folder) if e.get("digest") == digest]
+    if not entries:
+        return None
+    frame = load_rows({"columns": [c.name for c in features], "data": [e["row"] for e in entries]}, features)
+    shares = None if entries[0]["probabilities"] is None else np.array([e["probabilities"] for e in entries])
+    values = np.array([e["prediction"] for e in entries], dtype=np.float64 if shares is None else object)
+    return Window(frame, Prediction(values, shares), str(entries[0]["at"]), str(entries[-1]["at"]))
+
+
+def _entries(folder: Path) -> Iterator[dict[str, Any]]:
+    for path in sorted(folder.glob("*.jsonl")):
+        for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(entry, dict) and entry.keys() >= {"at", "digest", "row", "prediction", "probabilities"}:
+                yield cast("dict[str, Any]", entry)

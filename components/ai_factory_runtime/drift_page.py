@@ -1,0 +1,142 @@
+"""The drift report as one HTML page: no script, nothing loaded from anywhere, readable on a phone and without colour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ai_factory_runtime.drift import Bar, ColumnDrift, Finding
+from ai_factory_runtime.pages import template
+
+if TYPE_CHECKING:
+    from ai_factory_runtime.monitor import MonitorResult
+
+WIDTH, HEIGHT = 320.0, 120.0
+NAMES = {
+    "psi": "Population stability index",
+    "ks": "Kolmogorov–Smirnov distance",
+    "missing": "Rise in missing values",
+    "unseen": "Values never seen in training",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One statistic, in words. `note` says why the limit is above the threshold, where it is."""
+
+    name: str
+    value: str
+    limit: str
+    drifted: bool
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """A number's picture in a box of WIDTH x HEIGHT: the reference as an area, the window as a line over it."""
+
+    area: str
+    line: str
+    low: str
+    high: str
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One column as the page shows it."""
+
+    name: str
+    drifted: bool
+    lines: tuple[Line, ...]
+    missing: str
+    unseen: tuple[str, ...]
+    histogram: Histogram | None
+    bars: tuple[Bar, ...]
+    longest: float
+
+
+def render_drift(result: MonitorResult, *, title: str) -> str:
+    """The page for a result."""
+    report = result.report
+    columns = [card(c, too_small=report.too_small) for c in sorted(report.columns, key=lambda c: (-c.severity, c.name))]
+    return template("drift.html").render(
+        title=title,
+        result=result,
+        report=report,
+        verdict=verdict(result),
+        predictions=[card(c, too_small=report.too_small) for c in report.predictions],
+        moved=[c for c in columns if c.drifted],
+        still=[c for c in columns if not c.drifted],
+        width=WIDTH,
+        height=HEIGHT,
+    )
+
+
+def verdict(result: MonitorResult) -> str:
+    """The answer in one sentence."""
+    report = result.report
+    if report.too_small:
+        return f"Too few rows to judge: {report.rows}, needed are {report.min_rows}."
+    if not result.drifted:
+        return "No drift."
+    found = []
+    if report.drifted_columns:
+        found.append(f"in {len(report.drifted_columns)} of {len(report.columns)} columns")
+    if report.drifted_predictions:
+        found.append("in the predictions")
+    if result.quality is not None and result.quality.worse:
+        found.append(f"in quality ({result.quality.metric})")
+    return f"Drift {' and '.join(found)}."
+
+
+def card(column: ColumnDrift, *, too_small: bool) -> Card:
+    """What the page shows of one column."""
+    numeric = column.kind == "number"
+    return Card(
+        name=column.name,
+        drifted=column.drifted and not too_small,
+        lines=tuple(_line(f, judged=not too_small) for f in column.findings),
+        missing=f"{column.current_missing:.1%}, in training {column.reference_missing:.1%}",
+        unseen=column.unseen,
+        histogram=_histogram(column.bars) if numeric and column.bars else None,
+        bars=() if numeric else column.bars,
+        longest=max((max(b.reference, b.current) for b in column.bars), default=0.0) or 1.0,
+    )
+
+
+def _line(finding: Finding, *, judged: bool) -> Line:
+    share = finding.statistic in ("missing", "unseen")
+    value, limit, threshold = (
+        f"{x:.1%}" if share else f"{x:.3f}" for x in (finding.value, finding.limit, finding.threshold)
+    )
+    note = (
+        f"the threshold is {threshold}; chance alone can reach {limit} here"
+        if finding.limit > finding.threshold
+        else ""
+    )
+    return Line(NAMES[finding.statistic], value, limit, finding.drifted and judged, note)
+
+
+def _histogram(bars: Sequence[Bar]) -> Histogram:
+    top = max(max(b.reference, b.current) for b in bars) or 1.0
+    return Histogram(
+        area=_steps([b.reference / top for b in bars], closed=True),
+        line=_steps([b.current / top for b in bars], closed=False),
+        low=bars[0].label.split(" – ")[0],
+        high=bars[-1].label.split(" – ")[-1],
+    )
+
+
+def _steps(shares: Sequence[float], *, closed: bool) -> str:
+    """An SVG path of steps, one per bar, each of the same width; `closed` runs it along the bottom."""
+    step, top = WIDTH / len(shares), 4.0
+    points = [
+        f"{'M' if i == 0 and not closed else 'L'}{i * step:.1f} {_y(s, top)}H{(i + 1) * step:.1f}"
+        for i, s in enumerate(shares)
+    ]
+    return f"M0 {HEIGHT:.0f}{''.join(points)}V{HEIGHT:.0f}Z" if closed else "".join(points)
+
+
+def _y(share: float, top: float) -> str:
+    return f"{HEIGHT - share * (HEIGHT - top):.1f}"
