@@ -100,9 +100,7 @@ class LeakageFound(FactoryError):
         self.leaks = tuple(leaks)
         lines = ["The data gives the answer away:", *(f"  {leak}" for leak in self.leaks)]
         super().__init__(
-            "\n".join(lines),
-            hint="List such a column under data.ignore in usecase.yaml; if it is truly known before the target, "
-            "list it under acceptance.allowed_leakage. Then run again.",
+            "\n".join(lines), hint=" ".join({leak.remedy: None for leak in self.leaks}) + " Then run again."
         )
 
 
