@@ -21,7 +21,7 @@ FactoryError                          ai_factory_spec.errors
     ├── MissingAnswer                 something only a person can say, and nobody to ask
     └── Declined                      the person said no
 
-Constructors take the facts by keyword and build the sentence.
+Constructors take the facts by keyword and build the sentence. Only the leaves are raised, and only they have a slug.
 """
 
 # ruff: noqa: N818 - the names say what happened; all are raised, none needs "Error" to be told from a value.
@@ -35,8 +35,6 @@ from ai_factory_spec.errors import EXIT_USAGE, FactoryError, Problem
 
 class GeneratorError(FactoryError):
     """The root of what the generator refuses."""
-
-    slug = "generator-error"
 
 
 class BlueprintError(GeneratorError):
@@ -54,8 +52,6 @@ class BlueprintError(GeneratorError):
 
 class PlanError(GeneratorError):
     """The use case asks for something the blueprints cannot give."""
-
-    slug = "plan-error"
 
 
 class NoBlueprint(PlanError):
@@ -105,8 +101,6 @@ class Cycle(PlanError):
 
 class ComposeError(GeneratorError):
     """The blueprints cannot be turned into one tree of files. Nothing was written."""
-
-    slug = "compose-error"
 
 
 class RenderError(ComposeError):
@@ -178,8 +172,6 @@ class InvalidOutput(ComposeError):
 
 class WriteError(GeneratorError):
     """The project could not be written. What was there before is untouched."""
-
-    slug = "write-error"
 
 
 class DestinationExists(WriteError):

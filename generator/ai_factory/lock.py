@@ -79,17 +79,17 @@ class Lock:
         yield f"generator: {_flow({'ai-factory': self.factory_version, 'jinja2': self.jinja_version})}"
         yield f"pristine: {_flow({'path': PRISTINE, 'sha256': self.pristine})}"
         yield "inputs:"
-        yield from (f"  {_quoted(path)}: {_flow({'sha256': self.inputs[path]})}" for path in sorted(self.inputs))
+        yield from (f"  {quoted(path)}: {_flow({'sha256': self.inputs[path]})}" for path in sorted(self.inputs))
         yield "blueprints:  # in the order they were laid"
         for b in self.blueprints:
             yield f"  - id: {b.id}"
             yield f"    version: {b.version}"
             yield f"    sha256: {b.digest}"
             yield "    answers:" + ("" if b.answers else " {}")
-            yield from (f"      {name}: {_quoted(b.answers[name])}" for name in sorted(b.answers))
+            yield from (f"      {name}: {quoted(b.answers[name])}" for name in sorted(b.answers))
         yield "files:"
         for f in self.files:
-            yield f"  {_quoted(f.path)}: {_flow(f.facts())}"
+            yield f"  {quoted(f.path)}: {_flow(f.facts())}"
 
 
 def build(
@@ -119,7 +119,7 @@ def build(
     )
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A text as YAML: bare where no reader could take it for anything else, else as a JSON string."""
     return text if _BARE.fullmatch(text) and text.lower() not in _WORDS else json_text(text)
 
@@ -135,4 +135,4 @@ def _flow(facts: Mapping[str, str | list[str]]) -> str:
 
 
 def _flow_value(value: str | list[str]) -> str:
-    return _quoted(value) if isinstance(value, str) else "[" + ", ".join(map(_quoted, value)) + "]"
+    return quoted(value) if isinstance(value, str) else "[" + ", ".join(map(quoted, value)) + "]"

@@ -11,7 +11,7 @@ from ai_factory_spec.suggest import did_you_mean
 from ai_factory_spec.usecase import UseCase
 
 from ai_factory.catalog import KINDS, SINGLE, Blueprint, Catalog, Kind, kind_of, order
-from ai_factory.errors import Conflict, Cycle, NoBlueprint, PlanError
+from ai_factory.errors import Conflict, Cycle, NoBlueprint
 from ai_factory.facts import facts
 
 _MOST_EDITS = 3
@@ -138,8 +138,7 @@ def _close(asked: Iterable[Choice], catalog: Catalog) -> tuple[_Chosen, list[str
 
 def _known(identity: str, catalog: Catalog) -> Blueprint:
     blueprint = catalog.get(identity)
-    if blueprint is None:
-        raise PlanError(f"{identity} is not in the catalog.")
+    assert blueprint is not None, f"{identity} was chosen, so it is in the catalog"
     return blueprint
 
 

@@ -129,7 +129,7 @@ def test_a_joined_file_its_parser_refuses_is_never_written(tmp_path: Path, path:
 
 
 def test_a_rendered_file_its_parser_refuses_is_never_written() -> None:
-    with pytest.raises(InvalidOutput, match="a.toml"):
+    with pytest.raises(InvalidOutput, match=r"a\.toml"):
         check(FileTree({"a.toml": Entry(b"x = 'it's'\n", owners=("stacks/a",), rendered=True)}))
 
 

@@ -114,7 +114,7 @@ def test_an_undefined_variable_is_named_with_its_file_line_and_blueprint(tmp_pat
 )
 def test_a_template_that_raises_is_named_with_the_reason(tmp_path: Path, text: str, reason: str) -> None:
     home = write_blueprint(tmp_path, "project/base", {"a.txt": text})
-    with pytest.raises(RenderError, match="project/base cannot be rendered: a.txt") as refused:
+    with pytest.raises(RenderError, match=r"project/base cannot be rendered: a\.txt") as refused:
         rendered(home)
     assert reason in str(refused.value)
 
@@ -157,7 +157,7 @@ def test_an_answer_cannot_lead_a_file_out_of_the_project(tmp_path: Path, value: 
 def test_two_files_whose_names_render_alike_are_refused(tmp_path: Path) -> None:
     files = {"{{cookiecutter.package}}.txt": "1", "{{cookiecutter.command}}.txt": "2"}
     home = write_blueprint(tmp_path, "project/base", files, variables=VARIABLES)
-    with pytest.raises(RenderError, match="also named 'same.txt'"):
+    with pytest.raises(RenderError, match=r"also named 'same\.txt'"):
         rendered(home, {"project_slug": "demo", "package": "same", "command": "same"})
 
 
