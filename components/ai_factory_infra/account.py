@@ -18,12 +18,14 @@ class Account:
 
     @classmethod
     def of(cls, parent: pulumi.Resource) -> Account:
-        """Ask the provider that `parent` hands to its children."""
+        """Ask the provider that `parent` hands to its children; its region is its own setting where it is explicit."""
         opts = pulumi.InvokeOutputOptions(parent=parent)
+        provider = parent.get_provider("aws:index/provider:Provider")
+        own = provider.region if isinstance(provider, aws.Provider) else aws.get_region_output(opts=opts).region
         return cls(
             id=aws.get_caller_identity_output(opts=opts).account_id,
             partition=aws.get_partition_output(opts=opts).partition,
-            region=aws.get_region_output(opts=opts).id,
+            region=own.apply(str),
         )
 
     def arn(self, service: str, resource: pulumi.Input[str]) -> pulumi.Output[str]:

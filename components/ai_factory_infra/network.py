@@ -43,6 +43,7 @@ class NetworkArgs(TypedDict):
     buckets: NotRequired[Sequence[pulumi.Input[str]]]
     logs_key_arn: NotRequired[pulumi.Input[str]]
     log_retention_days: NotRequired[int]
+    permissions_boundary_arn: NotRequired[pulumi.Input[str] | None]
 
 
 class Network(pulumi.ComponentResource):
@@ -153,7 +154,11 @@ class Network(pulumi.ComponentResource):
         )
         role = ExecutionRole(
             f"{name}-flow",
-            {"service": "vpc-flow-logs.amazonaws.com", "statements": write_flow_log(group.arn)},
+            {
+                "service": "vpc-flow-logs.amazonaws.com",
+                "statements": write_flow_log(group.arn),
+                "permissions_boundary_arn": args.get("permissions_boundary_arn"),
+            },
             opts=child,
         )
         aws.ec2.FlowLog(

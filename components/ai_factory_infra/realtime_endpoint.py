@@ -22,6 +22,7 @@ from ai_factory_infra.policies import Folder, NetworkRef, Statement, uri
 from ai_factory_infra.problems import Problems
 from ai_factory_infra.rollout import Rollout
 
+MODEL_FOLDER = "/opt/ml/model"
 VARIANT = "AllTraffic"  # a deployment guardrail refuses a change of the variant's name
 SECRET_WORDS = ("secret", "password", "token", "api_key", "apikey", "private_key")
 
@@ -34,6 +35,7 @@ class RealtimeEndpointArgs(TypedDict):
     `local_storage_waiver`: why machines with their own disks, which take no volume key, are fine.
     """
 
+    stage: str
     image: pulumi.Input[str]
     repository_arn: pulumi.Input[str]
     model_data: pulumi.Input[str] | None
@@ -156,7 +158,7 @@ class RealtimeEndpoint(pulumi.ComponentResource):
             vpc_config=vpc,
             primary_container={
                 "image": args["image"],
-                "environment": dict(args.get("environment", {})),
+                "environment": container_environment(args),
                 "model_data_source": {
                     "s3_data_sources": [{"s3_uri": data, "s3_data_type": "S3Prefix", "compression_type": "None"}]
                 },
@@ -238,6 +240,12 @@ class RealtimeEndpoint(pulumi.ComponentResource):
         )
 
 
+def container_environment(args: RealtimeEndpointArgs) -> dict[str, str]:
+    """What the serving container is told: its stage, where SageMaker puts the release, and not to keep requests itself."""
+    given = {"AI_FACTORY_STAGE": args["stage"], "AI_FACTORY_ARTIFACTS": MODEL_FOLDER, "AI_FACTORY_CAPTURE_RATE": "0"}
+    return given | dict(args.get("environment", {}))
+
+
 def _outlives(parent: pulumi.Resource) -> pulumi.ResourceOptions:
     """For a model and its configuration: the next is made first, and the old one stays.
 
@@ -269,7 +277,7 @@ def check(name: str, args: RealtimeEndpointArgs) -> None:
     problems.unless(args["p99_ms"] > 0, "p99_ms", f"got {args['p99_ms']}; more than 0 ms")
     days = args.get("log_retention_days", 30)
     problems.unless(days in LOG_RETENTION_DAYS, "log_retention_days", f"got {days}; AWS allows {LOG_RETENTION_DAYS}")
-    environment = args.get("environment", {})
+    environment = container_environment(args)
     problems.unless(
         len(environment) <= MODEL_ENVIRONMENT,
         "environment",

@@ -10,6 +10,7 @@ import pulumi_aws as aws
 
 from ai_factory_infra.config import StackConfig
 from ai_factory_infra.naming import prefix
+from ai_factory_infra.policies import NetworkRef
 
 
 class Stage:
@@ -61,6 +62,11 @@ class Exports:
 
     def __init__(self, reference: pulumi.StackReference) -> None:
         self._reference = reference
+
+    @property
+    def network(self) -> NetworkRef:
+        """Where containers run, as the foundation exports it."""
+        return {"subnet_ids": self["subnet_ids"], "security_group_ids": self["security_group_ids"]}
 
     def __getitem__(self, name: str) -> pulumi.Output[Any]:
         return self._reference.require_output(name)

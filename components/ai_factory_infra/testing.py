@@ -12,7 +12,9 @@ import asyncio
 import json
 import runpy
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,13 @@ from typing import Any
 import pulumi
 import yaml
 from pulumi.runtime import mocks, rpc
+
+with warnings.catch_warnings():
+    # These two warn about their own deprecated classes while they are imported, used or not.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import pulumi_aws
+
+    _ = (pulumi_aws.ec2.Vpc, pulumi_aws.s3.Bucket)  # loads the modules, which wait until they are touched
 
 ORDER = ("foundation", "registry", "training", "serving", "monitoring")
 ACCOUNT, REGION = "123456789012", "eu-west-1"
@@ -90,7 +99,8 @@ class _Monitor(mocks.MockMonitor):
         self._seen = seen
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the engine's own name
-        answer: Any = super().RegisterResource(request)  # type: ignore[no-untyped-call]
+        with _loop_of_thread():
+            answer: Any = super().RegisterResource(request)  # type: ignore[no-untyped-call]
         if request.type != "pulumi:pulumi:Stack":
             depends = set(request.dependencies).union(*(p.urns for p in request.propertyDependencies.values()))
             self._seen.resources.append(
@@ -109,6 +119,26 @@ class _Monitor(mocks.MockMonitor):
                 )
             )
         return answer
+
+    def Invoke(self, request: Any) -> Any:  # noqa: N802 - the engine's own name
+        with _loop_of_thread():
+            return super().Invoke(request)  # type: ignore[no-untyped-call]
+
+    def ReadResource(self, request: Any) -> Any:  # noqa: N802 - the engine's own name
+        with _loop_of_thread():
+            return super().ReadResource(request)  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _loop_of_thread() -> Iterator[None]:
+    """An event loop for the worker thread that Pulumi answers in; Pulumi makes one as well, and never closes it."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        yield
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
 
 
 class _Answers(mocks.Mocks):
@@ -155,7 +185,7 @@ class _Answers(mocks.Mocks):
             },
             "getAvailabilityZones": {"names": [REGION + z for z in "abc"], "zoneIds": ["1", "2", "3"], "id": REGION},
         }
-        return known[args.token.split(":")[-1]], None
+        return known[args.token.split(":")[-1]], []
 
 
 def settings(program: Path, stage: str) -> tuple[str, dict[str, str]]:
@@ -224,6 +254,7 @@ def _run(
     asyncio.set_event_loop(loop)
     kept_path = list(sys.path)
     try:
+        pulumi.runtime.settings.set_root_resource(None)  # type: ignore[arg-type]  # a stack of its own for each program
         pulumi.runtime.set_all_config(dict(values))
         pulumi.runtime.set_mocks(
             answers, project=project, stack=stage, preview=preview, monitor=_Monitor(answers, seen)
@@ -240,6 +271,7 @@ def _run(
         program()
     finally:
         sys.path[:] = kept_path
-        loop.close()
+        loop.run_until_complete(loop.shutdown_default_executor())
         asyncio.set_event_loop(None)
+        loop.close()
     return seen

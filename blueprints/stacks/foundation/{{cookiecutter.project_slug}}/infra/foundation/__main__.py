@@ -1,0 +1,97 @@
+"""What every other stack of this stage stands on: keys, buckets, network, alerts, budget. Protected; rarely changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+from ai_factory_infra.alert_topic import AlertTopic
+from ai_factory_infra.config import StackConfig, choice, flag, load, names, number, text, whole
+from ai_factory_infra.cost_guard import CostGuard
+from ai_factory_infra.key_set import KeySet
+from ai_factory_infra.network import MODES, Network, NetworkArgs
+from ai_factory_infra.secure_bucket import SecureBucket
+from ai_factory_infra.stage import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Config(StackConfig):
+    """Pulumi.yaml and Pulumi.<stage>.yaml."""
+
+    monthly_budget: float = number(0.01, 100_000_000)
+    budget_scope: str = choice("account", "tag")
+    alert_email: str = text(r"|[^@\s]+@[^@\s]+", "one e-mail address, or empty")
+    network: str = choice(*MODES)
+    network_cidr: str = text(r"[\d.]+/\d+", "a private network, /16 to /24", default="10.60.0.0/20")
+    subnet_ids: tuple[str, ...] = names(r"subnet-[0-9a-f]{8,17}", "ids such as subnet-0a1b2c3d, commas between")
+    security_group_ids: tuple[str, ...] = names(r"sg-[0-9a-f]{8,17}", "ids such as sg-0a1b2c3d, commas between")
+    capture_days: int = whole(1, 3650)
+    log_retention_days: int = whole(1, 3653)
+    protect: bool = flag()
+
+
+config = load(Config)
+stage = Stage(config)
+
+keys = KeySet(stage.named("key"), {"protect": config.protect}, stage.options)
+alerts = AlertTopic(
+    stage.named("alerts"), {"kms_key_arn": keys.arns["alerts"], "email": config.alert_email}, stage.options
+)
+CostGuard(
+    stage.named("budget"),
+    {
+        "monthly_budget": config.monthly_budget,
+        "project": config.project,
+        "scope": config.budget_scope,
+        "alerts_topic_arn": alerts.arn,
+    },
+    stage.options,
+)
+
+accesses = SecureBucket(
+    stage.named("accesses"),
+    {"receives_logs": True, "expire_days": config.log_retention_days, "protect": config.protect},
+    stage.options,
+)
+
+
+def bucket(part: str, *folders: str, expire_days: int | None = None) -> SecureBucket:
+    """A bucket under the data key, its accesses logged."""
+    return SecureBucket(
+        stage.named(part),
+        {
+            "kms_key_arn": keys.arns["data"],
+            "log_bucket": accesses.bucket,
+            "folders": folders,
+            "protect": config.protect,
+            **({"expire_days": expire_days} if expire_days else {}),
+        },
+        stage.options,
+    )
+
+
+data = bucket("data", "training", "scoring")
+artifacts = bucket("artifacts", "project", "releases", "scores", "reports")
+captures = bucket("captures", "requests", expire_days=config.capture_days)
+
+wanted: NetworkArgs = {"mode": config.network}
+if config.network == "create":
+    wanted |= {
+        "cidr": config.network_cidr,
+        "buckets": [data.bucket, artifacts.bucket, captures.bucket],
+        "logs_key_arn": keys.arns["logs"],
+        "log_retention_days": config.log_retention_days,
+        "permissions_boundary_arn": config.permissions_boundary_arn,
+    }
+else:
+    wanted |= {"subnet_ids": config.subnet_ids, "security_group_ids": config.security_group_ids}
+network = Network(stage.named("net"), wanted, stage.options)
+
+pulumi.export("data_key_arn", keys.arns["data"])
+pulumi.export("logs_key_arn", keys.arns["logs"])
+pulumi.export("alerts_topic_arn", alerts.arn)
+pulumi.export("data_bucket", data.bucket)
+pulumi.export("artifacts_bucket", artifacts.bucket)
+pulumi.export("captures_bucket", captures.bucket)
+pulumi.export("subnet_ids", network.subnet_ids)
+pulumi.export("security_group_ids", network.security_group_ids)

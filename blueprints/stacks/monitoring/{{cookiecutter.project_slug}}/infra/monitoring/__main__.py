@@ -1,0 +1,80 @@
+"""What watches the model: a scheduled look for drift, its alarm, and one dashboard for the stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+from ai_factory_infra.config import COMMAND, IMAGE_TAG, StackConfig, load, text
+from ai_factory_infra.drift_monitor import DriftMonitor, alarm_name
+from ai_factory_infra.observability import Observability
+from ai_factory_infra.stage import Stage
+from ai_factory_infra.steps import Machine
+
+
+@dataclass(frozen=True, slots=True)
+class Config(StackConfig):
+    """Pulumi.yaml and Pulumi.<stage>.yaml."""
+
+    command: str = text(*COMMAND)
+    image_tag: str = text(*IMAGE_TAG)
+    monitor_schedule: str = text()
+    instance_type: str = text()
+
+
+config = load(Config)
+stage = Stage(config)
+foundation, registry, serving = stage.reads("foundation"), stage.reads("registry"), stage.reads("serving")
+
+monitor = DriftMonitor(
+    stage.named("monitor"),
+    {
+        "command": config.command,
+        "project": config.project,
+        "stage": stage.name,
+        "image": pulumi.Output.concat(registry["repository_url"], ":", config.image_tag),
+        "repository_arn": registry["repository_arn"],
+{%- if cookiecutter.architecture == "batch" %}
+        "rows": {"bucket": foundation["data_bucket"], "prefix": "scoring"},
+        "captured": False,
+{%- else %}
+        "rows": {"bucket": foundation["captures_bucket"], "prefix": "requests"},
+        "captured": True,
+{%- endif %}
+        "artifacts": {"bucket": foundation["artifacts_bucket"], "prefix": "project"},
+        "reports": {"bucket": foundation["artifacts_bucket"], "prefix": "reports"},
+        "kms_key_arn": foundation["data_key_arn"],
+        "alerts_topic_arn": foundation["alerts_topic_arn"],
+        "schedule": config.monitor_schedule,
+        "enabled": serving["live"],
+        "machine": Machine(instance_type=config.instance_type),
+        "network": foundation.network,
+        "permissions_boundary_arn": config.permissions_boundary_arn,
+    },
+    stage.options,
+)
+dashboard = Observability(
+    stage.prefix,
+    {
+        "title": f"{config.project}, {stage.name}",
+        "project": config.project,
+        "stage": stage.name,
+{%- if cookiecutter.architecture == "batch" %}
+        "pipelines": {name: stage.named(name) for name in ("training", "scoring", "monitor")},
+        "alarm_names": [alarm_name(config.project, stage.name)],
+{%- else %}
+        "endpoint_name": stage.named("endpoint"),
+        "pipelines": {name: stage.named(name) for name in ("training", "monitor")},
+        "alarm_names": [
+            alarm_name(config.project, stage.name),
+            stage.named("endpoint-errors"),
+            stage.named("endpoint-latency"),
+        ],
+{%- endif %}
+    },
+    stage.options,
+)
+
+pulumi.export("drift_alarm", monitor.alarm)
+pulumi.export("pipeline", monitor.pipeline_name)
+pulumi.export("dashboard", dashboard.dashboard)

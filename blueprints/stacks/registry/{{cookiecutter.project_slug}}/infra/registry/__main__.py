@@ -1,0 +1,36 @@
+"""Where images and model versions are kept: an image repository and a model package group."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+from ai_factory_infra.config import StackConfig, flag, load
+from ai_factory_infra.model_registry import ModelRegistry
+from ai_factory_infra.stage import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Config(StackConfig):
+    """Pulumi.yaml and Pulumi.<stage>.yaml."""
+
+    protect: bool = flag()
+
+
+config = load(Config)
+stage = Stage(config)
+foundation = stage.reads("foundation")
+
+registry = ModelRegistry(
+    stage.prefix,
+    {
+        "kms_key_arn": foundation["data_key_arn"],
+        "alerts_topic_arn": foundation["alerts_topic_arn"],
+        "protect": config.protect,
+    },
+    stage.options,
+)
+
+pulumi.export("model_package_group", registry.group)
+pulumi.export("repository_url", registry.repository_url)
+pulumi.export("repository_arn", registry.repository_arn)

@@ -1,0 +1,118 @@
+{%- if cookiecutter.architecture == "batch" -%}
+"""Batch predictions: files in, files out, on a schedule. Stands up before there is a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+from ai_factory_infra.batch_inference import BatchInference
+from ai_factory_infra.config import COMMAND, IMAGE_TAG, StackConfig, flag, load, text
+from ai_factory_infra.stage import Stage
+from ai_factory_infra.steps import Machine
+
+
+@dataclass(frozen=True, slots=True)
+class Config(StackConfig):
+    """Pulumi.yaml and Pulumi.<stage>.yaml."""
+
+    command: str = text(*COMMAND)
+    image_tag: str = text(*IMAGE_TAG)
+    live: bool = flag()
+    score_schedule: str = text()
+    instance_type: str = text()
+
+
+config = load(Config)
+stage = Stage(config)
+foundation, registry = stage.reads("foundation"), stage.reads("registry")
+
+scoring = BatchInference(
+    stage.named("scoring"),
+    {
+        "command": config.command,
+        "stage": stage.name,
+        "image": pulumi.Output.concat(registry["repository_url"], ":", config.image_tag),
+        "repository_arn": registry["repository_arn"],
+        "rows": {"bucket": foundation["data_bucket"], "prefix": "scoring"},
+        "artifacts": {"bucket": foundation["artifacts_bucket"], "prefix": "project"},
+        "scores": {"bucket": foundation["artifacts_bucket"], "prefix": "scores"},
+        "kms_key_arn": foundation["data_key_arn"],
+        "alerts_topic_arn": foundation["alerts_topic_arn"],
+        "schedule": config.score_schedule,
+        "enabled": config.live,
+        "machine": Machine(instance_type=config.instance_type),
+        "network": foundation.network,
+        "permissions_boundary_arn": config.permissions_boundary_arn,
+    },
+    stage.options,
+)
+
+pulumi.export("live", config.live)
+pulumi.export("pipeline", scoring.pipeline_name)
+{%- else -%}
+"""The model behind HTTPS, with alarms that take a bad version back. Stands up before there is a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+from ai_factory_infra.config import IMAGE_TAG, StackConfig, choice, load, number, text, whole
+from ai_factory_infra.realtime_endpoint import RealtimeEndpoint
+from ai_factory_infra.rollout import STRATEGIES, Rollout
+from ai_factory_infra.stage import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Config(StackConfig):
+    """Pulumi.yaml and Pulumi.<stage>.yaml."""
+
+    image_tag: str = text(*IMAGE_TAG)
+    release: str = text(r"|[A-Za-z0-9][A-Za-z0-9._-]*", "a folder under releases/, or empty: no model yet")
+    instance_type: str = text()
+    instances: int = whole(1, 100)
+    max_instances: int = whole(1, 100)
+    rollout_strategy: str = choice(*STRATEGIES)
+    rollout_step_percent: int = whole(1, 50)
+    rollout_wait_minutes: int = whole(0, 60)
+    p99_ms: float = number(1, 60_000)
+    capture_percent: int = whole(0, 100)
+    log_retention_days: int = whole(1, 3653)
+
+
+config = load(Config)
+stage = Stage(config)
+foundation, registry = stage.reads("foundation"), stage.reads("registry")
+models = foundation["artifacts_bucket"]
+
+endpoint = RealtimeEndpoint(
+    stage.named("endpoint"),
+    {
+        "stage": stage.name,
+        "image": pulumi.Output.concat(registry["repository_url"], ":", config.image_tag),
+        "repository_arn": registry["repository_arn"],
+        "model_data": pulumi.Output.concat("s3://", models, f"/releases/{config.release}/") if config.release else None,
+        "models": {"bucket": models, "prefix": "releases"},
+        "captures": {"bucket": foundation["captures_bucket"], "prefix": "requests"},
+        "kms_key_arn": foundation["data_key_arn"],
+        "logs_key_arn": foundation["logs_key_arn"],
+        "alerts_topic_arn": foundation["alerts_topic_arn"],
+        "p99_ms": config.p99_ms,
+        "rollout": Rollout(config.rollout_strategy, config.rollout_step_percent, config.rollout_wait_minutes),
+        "instance_type": config.instance_type,
+        "instances": config.instances,
+        "max_instances": config.max_instances,
+        "capture_percent": config.capture_percent,
+        "log_retention_days": config.log_retention_days,
+        "network": foundation.network,
+        "permissions_boundary_arn": config.permissions_boundary_arn,
+    },
+    stage.options,
+)
+
+pulumi.export("live", bool(config.release))
+pulumi.export("endpoint_name", endpoint.endpoint_name)
+# What the endpoint was told to run. After an automatic rollback it runs another, and AWS reports no error.
+pulumi.export("endpoint_configuration", endpoint.configuration_name)
+{%- endif %}
