@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -34,6 +35,8 @@ Spec = Annotated[Path, typer.Argument(help="The use case: usecase.yaml.", metava
 
 def main() -> None:
     """The command's entry point: one catch, of our own errors only; a bug keeps its traceback."""
+    # A polite termination unwinds like Ctrl-C, so that it leaves no staging folder behind.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         app(prog_name="ai-factory")
     except FactoryError as error:
