@@ -20,7 +20,7 @@ from ai_factory_runtime.errors import ContractBroken
 from ai_factory_runtime.frames import convert, not_of_type, reject_twins
 from ai_factory_runtime.violations import Violation, examples
 
-__all__ = ["ContractReport", "Enforced", "Violation", "check", "enforce", "schema_of"]
+__all__ = ["ContractReport", "Examined", "Violation", "check", "examine", "require", "schema_of"]
 
 BoolArray = npt.NDArray[np.bool_]
 HIDDEN = ("(hidden: personal data)",)
@@ -46,10 +46,10 @@ class ContractReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Enforced:
-    """A table with canonical types whose rows all satisfy the contract, and the rows that were set aside, as they came."""
+class Examined:
+    """A table told apart: the good rows with canonical types, and the bad rows as they came. `good` may lack a column."""
 
-    frame: pd.DataFrame
+    good: pd.DataFrame
     set_aside: pd.DataFrame
     report: ContractReport
 
@@ -62,15 +62,19 @@ def check(frame: pd.DataFrame, contract: Contract, *, hidden: Collection[str] = 
     return _check(frame, contract, hidden)[0]
 
 
-def enforce(frame: pd.DataFrame, contract: Contract, *, hidden: Collection[str] = ()) -> Enforced:
-    """Set the bad rows aside and return the others with canonical types.
-
-    Raises ContractBroken with all violations where more rows are bad than `max_bad_rows` allows, where a column is
-    missing, or where too few or too many rows are left.
-    """
+def examine(frame: pd.DataFrame, contract: Contract, *, hidden: Collection[str] = ()) -> Examined:
+    """Tell good rows from bad ones; `require` decides whether the good ones may be used."""
     report, converted = _check(frame, contract, hidden)
+    return Examined(converted[~report.bad].reset_index(drop=True), frame[report.bad], report)
+
+
+def require(examined: Examined, contract: Contract) -> None:
+    """Raise ContractBroken, with all violations, unless the good rows may be used.
+
+    They may not where more rows are bad than `max_bad_rows` allows, a column is missing, or the table is too short or long.
+    """
+    report, good = examined.report, len(examined.good)
     broken = report.table_broken or report.bad_rows > contract.max_bad_rows * report.rows
-    good = report.rows - report.bad_rows
     violations = report.violations
     if not broken and good < contract.min_rows:
         broken, violations = True, (*violations, Violation("", _too_few(good, contract), 0))
@@ -78,7 +82,6 @@ def enforce(frame: pd.DataFrame, contract: Contract, *, hidden: Collection[str] 
         raise ContractBroken(
             rows=report.rows, bad_rows=report.bad_rows, allowed=contract.max_bad_rows, violations=violations
         )
-    return Enforced(converted[~report.bad].reset_index(drop=True), frame[report.bad], report)
 
 
 def schema_of(contract: Contract, names: Collection[str]) -> Any:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
-from ai_factory_spec.usecase import Contract, Data, Pii
+from ai_factory_spec.usecase import Pii
 
 from ai_factory_runtime.errors import PiiKeyMissing
 
@@ -25,32 +25,24 @@ def read_key(rules: Sequence[Pii], environment: Mapping[str, str] = os.environ) 
     return key.encode()
 
 
-def protect(frame: pd.DataFrame, rules: Sequence[Pii], key: bytes) -> pd.DataFrame:
+def protect(frame: pd.DataFrame, rules: Sequence[Pii], key: bytes, *, keep_apart: str | None = None) -> pd.DataFrame:
     """The rows without the columns to drop, and with HMAC-SHA256 of the values of columns to hash; missing stays missing.
 
-    Equal values get equal hashes, so a hashed column can still be the id that keeps an entity's rows together.
+    Equal values get equal hashes, so a hashed column can still be the id that keeps an entity's rows together. A column
+    to drop that is such an id (`keep_apart`) becomes a running number instead, which names nobody and is not stored.
     """
-    protected = frame.drop(columns=[r.column for r in rules if r.action == "drop"], errors="ignore")
+    dropped = [r.column for r in rules if r.action == "drop" and r.column != keep_apart]
+    protected = frame.drop(columns=dropped, errors="ignore")
     for rule in rules:
-        if rule.action == "hash" and rule.column in protected.columns:
-            protected[rule.column] = (
-                protected[rule.column].astype(object).map(lambda v: _hash(v, key), na_action="ignore")
-            )
+        if rule.column not in protected.columns:
+            continue
+        values = protected[rule.column].astype(object)
+        if rule.action == "drop":
+            codes = pd.Series(pd.factorize(values)[0], index=values.index).astype("Int64").astype(object)
+            protected[rule.column] = codes.where(values.notna(), None)
+        else:
+            protected[rule.column] = values.map(lambda v: _hash(v, key), na_action="ignore")
     return protected
-
-
-def protected_contract(data: Data) -> Contract:
-    """The contract that rows satisfy after `protect`: dropped columns gone, hashed ones text."""
-    actions = {rule.column: rule.action for rule in data.pii}
-    columns = []
-    for column in data.contract.columns:
-        action = actions.get(column.name)
-        if action is None:
-            columns.append(column)
-        elif action == "hash":
-            text = {"type": "text", "min": None, "max": None, "categories": None}
-            columns.append(column.model_copy(update=text))
-    return data.contract.model_copy(update={"columns": tuple(columns)})
 
 
 def _hash(value: object, key: bytes) -> str:

@@ -51,6 +51,10 @@ class Registry(Protocol):
         """Move an alias to a version. Raises UnknownVersion."""
         ...
 
+    def set_tag(self, version: int, key: str, value: str) -> None:
+        """Note something about a version. Raises UnknownVersion."""
+        ...
+
     def get(self, version: int) -> ModelVersion:
         """One version. Raises UnknownVersion."""
         ...
@@ -96,6 +100,12 @@ class MlflowRegistry:
         self.get(version)
         with self._client() as client:
             client.set_registered_model_alias(self._name, alias, str(version))
+
+    def set_tag(self, version: int, key: str, value: str) -> None:
+        """As the port says."""
+        self.get(version)
+        with self._client() as client:
+            client.set_model_version_tag(self._name, str(version), key, value)
 
     def get(self, version: int) -> ModelVersion:
         """As the port says."""

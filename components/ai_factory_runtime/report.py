@@ -1,0 +1,54 @@
+"""A run's evidence as one JSON document: what the card says, for machines. The run's report.json, the package's metrics.json."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ai_factory_runtime.card import CardFacts
+from ai_factory_runtime.gates import GateResult
+
+REPORT = "report.json"
+
+
+def metrics_document(facts: CardFacts, results: Sequence[GateResult]) -> dict[str, Any]:
+    """Metrics with intervals, baseline, gates, comparison, groups, damages, latency, candidates, rows."""
+    measured = facts.measured
+    return {
+        "run": facts.run_id,
+        "made_at": facts.made_at.isoformat(timespec="seconds"),
+        "model": facts.trained.name,
+        "chosen_because": facts.trained.reason,
+        "primary_metric": facts.usecase.model.primary_metric,
+        "metrics": dict(measured.metrics),
+        "baseline": facts.baseline,
+        "gain_over_baseline": {"metric": measured.baseline_metric, **dataclasses.asdict(measured.gain)},
+        "gates": list(results),
+        "comparison": facts.comparison,
+        "groups": list(measured.groups),
+        "damages": list(measured.damages),
+        "importances": list(facts.importances),
+        "latency": measured.latency,
+        "candidates": list(facts.trained.candidates),
+        "rows": facts.data,
+    }
+
+
+def to_json(document: object) -> bytes:
+    """JSON of dataclasses, mappings and sequences; a number that is not finite becomes null."""
+    return (json.dumps(_plain(document), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value
