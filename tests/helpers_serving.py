@@ -108,7 +108,9 @@ def make_package(project: Project, name: str = "run-1", *, seed: int = 1, rows: 
     estimator.fit(features, frame[target.name])
     classes = target.categories or ()
     positive = project.usecase.model.positive
-    signature = Signature(project.usecase.name, task, data.features, target, classes, positive, 0.5 if positive else None)
+    signature = Signature(
+        project.usecase.name, task, data.features, target, classes, positive, 0.5 if positive else None
+    )
     held_out = to_canonical(make_rows(rows, seed + 1000), data.features)
     sketch = build_sketch(features, data.features, predict(estimator, signature, held_out))
     folder = project.models / name

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -154,8 +154,13 @@ def compare(
         min_rows=min_rows,
         reference_rows=sketch.rows,
         columns=tuple(column_drift(c, s, thresholds, level) for c, s in pairs),
-        predictions=tuple(column_drift(c, s, thresholds, level) for c, s in output_pairs),
+        predictions=tuple(_distribution_only(column_drift(c, s, thresholds, level)) for c, s in output_pairs),
     )
+
+
+def _distribution_only(drift: ColumnDrift) -> ColumnDrift:
+    """A model's output has no missing or unseen values to speak of."""
+    return replace(drift, findings=tuple(f for f in drift.findings if f.statistic in ("psi", "ks")), unseen=())
 
 
 def column_drift(
@@ -313,7 +318,7 @@ def _numeric_bars(sketch: NumericSketch, window: Floats) -> tuple[Bar, ...]:
         edges, labels = points[:-1], [f"{p:.6g}" for p in points]
     else:
         span = max(high - low, 1e-9 * max(1.0, abs(low), abs(high)))
-        edges = low + span * np.arange(1, BARS) / BARS
+        edges = low + span * (np.arange(1, BARS) / BARS)
         labels = [f"{a:.4g} – {b:.4g}" for a, b in zip([low, *edges], [*edges, low + span], strict=True)]
     at = np.searchsorted(points, edges, side="right")
     reached = np.concatenate([[0], np.asarray(sketch.at_most)])[at]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ai_factory_runtime.drift import Bar, ColumnDrift, Finding
 from ai_factory_runtime.pages import template
+from ai_factory_runtime.sketch import PREDICTION, PROBABILITY
 
 if TYPE_CHECKING:
     from ai_factory_runtime.monitor import MonitorResult
@@ -23,13 +24,13 @@ NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One statistic, in words. `note` says why the limit is above the threshold, where it is."""
+    """One statistic. `raised`: its limit is above the threshold, for the window is small."""
 
     name: str
     value: str
     limit: str
     drifted: bool
-    note: str
+    raised: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +66,21 @@ def render_drift(result: MonitorResult, *, title: str) -> str:
         result=result,
         report=report,
         verdict=verdict(result),
-        predictions=[card(c, too_small=report.too_small) for c in report.predictions],
+        predictions=[_output_card(c, result) for c in report.predictions],
         moved=[c for c in columns if c.drifted],
         still=[c for c in columns if not c.drifted],
         width=WIDTH,
         height=HEIGHT,
     )
+
+
+def _output_card(column: ColumnDrift, result: MonitorResult) -> Card:
+    """The card of a model output, named in the model's own terms."""
+    shown = card(column, too_small=result.report.too_small)
+    named = {PREDICTION: f"predicted {result.target}", PROBABILITY: "probability of the predicted class"}
+    if len(result.classes) == 2:
+        named[PROBABILITY] = f"probability of {result.classes[1]}"
+    return replace(shown, name=named.get(column.name, column.name))
 
 
 def verdict(result: MonitorResult) -> str:
@@ -96,8 +106,8 @@ def card(column: ColumnDrift, *, too_small: bool) -> Card:
     return Card(
         name=column.name,
         drifted=column.drifted and not too_small,
-        lines=tuple(_line(f, judged=not too_small) for f in column.findings),
-        missing=f"{column.current_missing:.1%}, in training {column.reference_missing:.1%}",
+        lines=tuple(_line(f, judged=not too_small) for f in sorted(column.findings, key=lambda f: -f.severity)),
+        missing=_missing(column),
         unseen=column.unseen,
         histogram=_histogram(column.bars) if numeric and column.bars else None,
         bars=() if numeric else column.bars,
@@ -105,17 +115,17 @@ def card(column: ColumnDrift, *, too_small: bool) -> Card:
     )
 
 
+def _missing(column: ColumnDrift) -> str:
+    """Both shares of missing values; empty where nothing is missing."""
+    if not column.current_missing and not column.reference_missing:
+        return ""
+    return f"{column.current_missing:.1%} of the window, {column.reference_missing:.1%} of the training data"
+
+
 def _line(finding: Finding, *, judged: bool) -> Line:
     share = finding.statistic in ("missing", "unseen")
-    value, limit, threshold = (
-        f"{x:.1%}" if share else f"{x:.3f}" for x in (finding.value, finding.limit, finding.threshold)
-    )
-    note = (
-        f"the threshold is {threshold}; chance alone can reach {limit} here"
-        if finding.limit > finding.threshold
-        else ""
-    )
-    return Line(NAMES[finding.statistic], value, limit, finding.drifted and judged, note)
+    value, limit = (f"{x:.1%}" if share else f"{x:.3f}" for x in (finding.value, finding.limit))
+    return Line(NAMES[finding.statistic], value, limit, finding.drifted and judged, finding.limit > finding.threshold)
 
 
 def _histogram(bars: Sequence[Bar]) -> Histogram:

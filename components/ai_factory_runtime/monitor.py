@@ -70,6 +70,8 @@ class MonitorResult:
     stage: str
     version: int
     digest: str
+    target: str
+    classes: tuple[str, ...]
     at: str
     window: Window
     report: DriftReport
@@ -136,7 +138,8 @@ def monitor(project: Project, source: Path | None, stage: str, *, now: dt.dateti
     quality = _quality(project, package, seen)
     folder = _new_folder(project.reports / stage, moment)
     result = MonitorResult(
-        stage=stage, version=model.version, digest=model.digest, at=moment.isoformat(timespec="seconds"), window=seen.window,
+        stage=stage, version=model.version, digest=model.digest, target=package.signature.target.name,
+        classes=package.signature.classes, at=moment.isoformat(timespec="seconds"), window=seen.window,
         report=report, quality=quality, page=folder / PAGE, document=folder / DOCUMENT,
         retraining=decide(project, stage, found_kinds(report, quality), too_small=report.too_small, now=moment),
     )  # fmt: skip

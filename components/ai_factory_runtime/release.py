@@ -26,7 +26,7 @@ from ai_factory_spec.suggest import did_you_mean
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ai_factory_runtime.atomic import write_atomically
-from ai_factory_runtime.errors import NotApproved
+from ai_factory_runtime.errors import NotApproved, TamperedModel
 from ai_factory_runtime.package import CARD_MARKDOWN, MANIFEST, METRICS, package_digest
 from ai_factory_runtime.project import Project
 from ai_factory_runtime.refusals import ApprovalRefused, PolicyInvalid, ReleaseInvalid
@@ -130,8 +130,12 @@ def load_policy(project: Project) -> Policy:
 
 
 def open_release(project: Project, model: ModelVersion) -> Path:
-    """Write the record of a registered model, unsigned, unless it is there already. Returns its path."""
+    """Write the record of a registered model, unsigned, unless it is there already. Returns its path. Raises TamperedModel."""
     digest = package_digest(model.folder)
+    if digest != model.digest:
+        raise TamperedModel(
+            folder=model.folder, problems=[f"its digest is {digest[:12]}…, registered was {model.digest[:12]}…"]
+        )
     path = _path(project, model.version, digest)
     if not path.exists():
         now = _now()
@@ -246,7 +250,7 @@ def _fitting(project: Project, path: Path, folder: Path, version: int | None) ->
     evidence = _evidence(folder)
     if record.evidence.card != evidence.card:
         found.append("its model card is another one")
-    if record.evidence.results != evidence.results:
+    if _canonical(record.evidence.results) != _canonical(evidence.results):
         found.append("its results are not those of the model")
     found += [
         f"the signature of {a.by} as {a.role} was given on something else"
@@ -298,7 +302,11 @@ def _seal(record: Record, approval: Approval) -> str:
         "record": record.model_dump(exclude={"approvals"}),
         "approval": approval.model_dump(exclude={"seal"}),
     }
-    return hashlib.sha256(json.dumps(signed, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(_canonical(signed).encode()).hexdigest()
+
+
+def _canonical(document: object) -> str:
+    return json.dumps(document, sort_keys=True, ensure_ascii=False)
 
 
 def _name(by: str) -> str:

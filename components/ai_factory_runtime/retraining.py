@@ -14,7 +14,6 @@ from pathlib import Path
 from ai_factory_runtime.atomic import write_atomically
 from ai_factory_runtime.project import Project
 
-
 SAID = {"data": "the data moved", "predictions": "the predictions moved", "quality": "the quality fell"}
 
 
