@@ -15,7 +15,7 @@ setup: $(VENV)/.ready ## Make .venv with the exact versions in constraints.txt
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@if command -v uv >/dev/null 2>&1; then \
 	  uv venv --quiet --allow-existing --python '>=3.11' $(VENV) && \
-	  uv pip install --quiet --python $(PY) --constraint constraints.txt --editable '.[dev]'; \
+	  uv pip install --quiet --compile-bytecode --python $(PY) --constraint constraints.txt --editable '.[dev]'; \
 	else \
 	  for p in python3 python3.13 python3.12 python3.11; do \
 	    if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$p; break; fi; \
