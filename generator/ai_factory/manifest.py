@@ -20,7 +20,7 @@ OneLine = Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\n\r]+
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class NeedEntry(_Strict):
