@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from ai_factory_spec.errors import FactoryError
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from ai_factory_runtime import gates as gate
 from ai_factory_runtime.atomic import replacing, write_atomically
@@ -35,6 +36,7 @@ from ai_factory_runtime.errors import (
 from ai_factory_runtime.evaluation import Estimate, Judged, estimates, gain
 from ai_factory_runtime.frames import to_canonical
 from ai_factory_runtime.gates import GateResult, Measured
+from ai_factory_runtime.history import REFUSED
 from ai_factory_runtime.inspection import calibration, damages, groups, importances, latency
 from ai_factory_runtime.leakage import find_leaks
 from ai_factory_runtime.lineage import Lineage, trace
@@ -53,7 +55,7 @@ from ai_factory_runtime.package import (
 from ai_factory_runtime.pii import protect, read_key
 from ai_factory_runtime.project import Project
 from ai_factory_runtime.registry import CHALLENGER, CHAMPION, ModelVersion, Registry, open_registry
-from ai_factory_runtime.report import REPORT, metrics_document, to_json
+from ai_factory_runtime.report import REPORT, metrics_document, report_document, to_json
 from ai_factory_runtime.runs import exclusive, new_run_id
 from ai_factory_runtime.split import Split, split
 from ai_factory_runtime.training import Trained, target_of, train
@@ -61,6 +63,8 @@ from ai_factory_runtime.training import Trained, target_of, train
 STEPS = ("read", "contract", "split", "leakage", "train", "evaluate", "gates", "compare", "card", "package", "register", "deploy")  # fmt: skip
 QUARANTINE = "quarantine.csv"
 REFERENCE_ROWS = 50
+# With fewer rows a second thread gains nothing, and on a busy machine the threads wait for each other.
+ONE_THREAD_BELOW = 20_000
 
 Progress = Callable[[str, str], None]
 
@@ -117,7 +121,8 @@ def run(project: Project, *, progress: Progress | None = None) -> RunResult:
         registry = open_registry(project)
         finish_interrupted(project, registry)
         rows = _prepare(project, folder, say)
-        evaluated = _train_and_evaluate(project, rows, say)
+        with threadpool_limits(limits=1 if len(rows.frame) < ONE_THREAD_BELOW else None):
+            evaluated = _train_and_evaluate(project, rows, say)
         say("gates", "")
         results = gate.judge(evaluated.measured, project.usecase)
         say("compare", "")
@@ -126,7 +131,8 @@ def run(project: Project, *, progress: Progress | None = None) -> RunResult:
         lineage = trace(project, rows.frame)
         facts = _card_facts(project, run_id, made_at, rows, evaluated, results, comparison, lineage)
         documents, results = _documents(facts)
-        _write_documents(folder, documents)
+        for name, body in {REPORT: to_json(report_document(facts, results)), **documents}.items():
+            write_atomically(folder / name, body)
         failed = [r for r in results if not r.passed]
         if failed:
             raise GateFailed(results=failed, card=project.runs / run_id / CARD_HTML)
@@ -310,11 +316,6 @@ def _documents(facts: CardFacts) -> tuple[dict[str, bytes], tuple[GateResult, ..
     return documents, results
 
 
-def _write_documents(folder: Path, documents: Mapping[str, bytes]) -> None:
-    for name, body in documents.items():
-        write_atomically(folder / (REPORT if name == METRICS else name), body)
-
-
 def _package(
     project: Project, run_id: str, rows: _Rows, evaluated: _Evaluated, documents: Mapping[str, bytes]
 ) -> ModelPackage:
@@ -388,7 +389,7 @@ def _run_folder(project: Project, run_id: str) -> Iterator[Path]:
         yield partial
     except FactoryError as error:
         refusal = {"run": run_id, "refused": error.slug, "message": str(error), "hint": error.hint}
-        write_atomically(partial / "refused.json", to_json(refusal))
+        write_atomically(partial / REFUSED, to_json(refusal))
         partial.rename(final)
         raise
     except BaseException:

@@ -6,12 +6,13 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
-from ai_factory_spec.usecase import UseCase
+from typing import TYPE_CHECKING, Any
 
 from ai_factory_runtime.errors import NotAProject
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from ai_factory_spec.usecase import UseCase
 
 USECASE_FILE = "usecase.yaml"
 PROJECT_VARIABLE = "AI_FACTORY_PROJECT"

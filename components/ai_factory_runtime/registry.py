@@ -171,8 +171,7 @@ class MlflowRegistry:
                 self._opened = _open_client(self._database)
             yield self._opened
         except (MlflowException, SQLAlchemyError, OSError) as error:
-            problem = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            raise RegistryUnavailable(address=str(self._database), problem=problem) from error
+            raise RegistryUnavailable(address=str(self._database), problem=_problem(error)) from error
 
 
 def _open_client(database: Path) -> Any:
@@ -186,3 +185,9 @@ def _open_client(database: Path) -> Any:
         raise OSError("its path has a question mark, which no database address can hold; move the project")
     address = f"sqlite:///{path}"
     return MlflowClient(tracking_uri=address, registry_uri=address)
+
+
+def _problem(error: Exception) -> str:
+    """The line of an error's text that tells a person most: SQLite's own, where there is one."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return next((line for line in lines if line.startswith("(sqlite3.")), lines[0])

@@ -1,4 +1,4 @@
-"""A run's evidence as one JSON document: what the card says, for machines. The run's report.json, the package's metrics.json."""
+"""A run's evidence as JSON, for machines: metrics.json in the model package, and the longer report.json in the run's folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REPORT = "report.json"
 
 
 def metrics_document(facts: CardFacts, results: Sequence[GateResult]) -> dict[str, Any]:
-    """Metrics with intervals, baseline, gates, comparison, groups, damages, latency, candidates, rows."""
+    """The figures that a release is signed on: metrics with intervals, baseline, gates, comparison, groups, latency."""
     measured = facts.measured
     return {
         "run": facts.run_id,
@@ -24,16 +24,25 @@ def metrics_document(facts: CardFacts, results: Sequence[GateResult]) -> dict[st
         "chosen_because": facts.trained.reason,
         "primary_metric": facts.usecase.model.primary_metric,
         "metrics": dict(measured.metrics),
-        "baseline": facts.baseline,
+        "baseline": {name: estimate.value for name, estimate in facts.baseline.items()},
         "gain_over_baseline": {"metric": measured.baseline_metric, **dataclasses.asdict(measured.gain)},
         "gates": list(results),
         "comparison": facts.comparison,
         "groups": list(measured.groups),
-        "damages": list(measured.damages),
-        "importances": list(facts.importances),
         "latency": measured.latency,
         "candidates": list(facts.trained.candidates),
         "rows": facts.data,
+    }
+
+
+def report_document(facts: CardFacts, results: Sequence[GateResult]) -> dict[str, Any]:
+    """Everything the run found: the figures above, what damage costs, what each feature is worth, and the lineage."""
+    return {
+        **metrics_document(facts, results),
+        "importances": list(facts.importances),
+        "damages": list(facts.measured.damages),
+        "calibration": list(facts.calibration),
+        "lineage": facts.lineage,
     }
 
 

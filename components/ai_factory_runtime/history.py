@@ -1,0 +1,83 @@
+"""History: the runs of a project, and what made each model. Read from the runs' own folders; the registry names versions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ai_factory_runtime.errors import UnknownRun
+from ai_factory_runtime.package import CARD_HTML
+from ai_factory_runtime.project import Project
+from ai_factory_runtime.registry import ModelVersion, open_registry
+from ai_factory_runtime.report import REPORT
+from ai_factory_runtime.runs import run_ids
+
+REFUSED = "refused.json"
+
+
+@dataclass(frozen=True)
+class PastRun:
+    """A run that ended. `refused` is the slug of what stopped it; `report` is empty where it stopped before there was one."""
+
+    run_id: str
+    folder: Path
+    version: ModelVersion | None
+    refused: str
+    message: str
+    report: Mapping[str, Any]
+
+    @property
+    def card(self) -> Path | None:
+        """The model card, where the run came that far."""
+        path = self.folder / CARD_HTML
+        return path if path.is_file() else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "run": self.run_id,
+            "version": self.version.version if self.version else None,
+            "digest": self.version.digest if self.version else None,
+            "aliases": list(self.version.aliases) if self.version else [],
+            "refused": self.refused or None,
+            "message": self.message or None,
+            "card": str(self.card) if self.card else None,
+            "report": dict(self.report),
+        }
+
+
+def list_runs(project: Project) -> tuple[PastRun, ...]:
+    """Every run that ended, the newest first."""
+    versions = {v.run_id: v for v in open_registry(project).versions()}
+    return tuple(_past_run(project, run_id, versions.get(run_id)) for run_id in reversed(run_ids(project)))
+
+
+def find_run(project: Project, name: str) -> PastRun:
+    """A run by its id, by the unique beginning of its id, or by the model version it registered. Raises UnknownRun."""
+    versions = open_registry(project).versions()
+    by_version = {str(v.version): v.run_id for v in versions}
+    known = run_ids(project)
+    matches = [r for r in known if r == by_version.get(name.removeprefix("v"))] or [
+        r for r in known if r.startswith(name)
+    ]
+    if len(matches) != 1:
+        raise UnknownRun(run_id=name, known=known)
+    return _past_run(project, matches[0], next((v for v in versions if v.run_id == matches[0]), None))
+
+
+def _past_run(project: Project, run_id: str, version: ModelVersion | None) -> PastRun:
+    folder = project.runs / run_id
+    refusal, report = _read(folder / REFUSED), _read(folder / REPORT)
+    return PastRun(run_id, folder, version, refusal.get("refused", ""), refusal.get("message", ""), report)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A JSON document; empty where the file is missing or damaged: an old run's loss must not hide the others."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
