@@ -87,7 +87,7 @@ def gain(name: str, better: Judged, worse: Judged, seed: int) -> Estimate:
     sign = 1.0 if METRICS[name].greater_is_better else -1.0
     first, second = weighted_metric(name, better), weighted_metric(name, worse)
     value = sign * (metric(name, better) - metric(name, worse)) + 0.0  # no minus zero
-    return _interval(value, [sign * (first(w) - second(w)) for w in _draws(better, seed)])
+    return _interval(value, [sign * (first(w) - second(w)) + 0.0 for w in _draws(better, seed)])
 
 
 def standard_error_of_gain(name: str, better: Judged, worse: Judged, seed: int) -> float:

@@ -28,10 +28,13 @@ def interval_plot(estimate: Estimate, *, baseline: float, bounds: Sequence[float
     if math.isfinite(baseline):
         parts += [
             _line(scale(baseline), 10, scale(baseline), 30, GREY, 3),
-            _text(scale(baseline), 46, f"baseline {baseline:.3g}"),
+            _text(scale(baseline), 46, f"baseline {scale.label(baseline)}"),
         ]
     for bound in bounds:
-        parts += [_line(scale(bound), 4, scale(bound), 36, ORANGE, 2), _text(scale(bound), 60, f"bound {bound:.3g}")]
+        parts += [
+            _line(scale(bound), 4, scale(bound), 36, ORANGE, 2),
+            _text(scale(bound), 60, f"bound {scale.label(bound)}"),
+        ]
     if math.isfinite(estimate.low):
         parts.append(_line(scale(estimate.low), 20, scale(estimate.high), 20, BLUE, 8, opacity=0.45))
     if math.isfinite(estimate.value):
@@ -43,7 +46,9 @@ def calibration_plot(bins: Sequence[Bin], *, across: str, up: str) -> Markup:
     """Predicted against actual, one dot a bin; on the diagonal they agree. Larger dots hold more rows."""
     size, margin = 320, 46
     numbers = [v for b in bins for v in (b.predicted, b.actual) if math.isfinite(v)]
-    x, y = _Scale(numbers, margin, size - 10), _Scale(numbers, size - margin, 10)
+    shares = bool(numbers) and min(numbers) >= 0 and max(numbers) <= 1
+    numbers, pad = ([0.0, 1.0], 0.0) if shares else (numbers, 0.08)
+    x, y = _Scale(numbers, margin, size - 14, pad=pad), _Scale(numbers, size - margin, 14, pad=pad)
     most = max((b.rows for b in bins), default=1)
     parts = [_line(x(x.low), y(x.low), x(x.high), y(x.high), GREY, 1)]
     parts += [
@@ -64,7 +69,7 @@ def calibration_plot(bins: Sequence[Bin], *, across: str, up: str) -> Markup:
         )
         for b in bins
     ]
-    parts += [_text(margin, size - margin + 16, f"{x.low:.3g}"), _text(size - 16, size - margin + 16, f"{x.high:.3g}")]
+    parts += [_text(margin, size - margin + 16, x.label(x.low)), _text(size - 16, size - margin + 16, x.label(x.high))]
     parts += [_text((size + margin) / 2, size - 10, across), _text(14, (size - margin) / 2, up, turn=-90)]
     return _svg(size, size, f"{up} against {across}", parts)
 
@@ -93,6 +98,10 @@ class _Scale:
         room = (high - low) * pad or (0.0 if high > low else max(abs(high), 1.0) * 0.1)
         self.low, self.high = low - room, high + room
         self._start, self._end = start, end
+
+    def label(self, number: float) -> str:
+        """A number as an axis shows it: one that is nothing beside the range is 0."""
+        return "0" if abs(number) < (self.high - self.low) / 500 else f"{number:.3g}"
 
     def __call__(self, number: float) -> float:
         return self._start + (number - self.low) / (self.high - self.low) * (self._end - self._start)
