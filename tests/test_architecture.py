@@ -45,7 +45,8 @@ LEVELS: tuple[frozenset[str], ...] = (
         }
     ),
     frozenset({"pipeline"}),
-    frozenset({"views", "asking"}),
+    frozenset({"views"}),
+    frozenset({"asking"}),
     frozenset({"cli"}),
 )
 CORE = frozenset().union(*LEVELS[:4])

@@ -76,35 +76,50 @@ def _root(
 @app.command()
 def new(
     spec: Annotated[
-        Path | None, typer.Argument(help="The use case: usecase.yaml. Or give --data and --target.", metavar="SPEC")
+        Path | None,
+        typer.Argument(help="The use case: usecase.yaml. Or give --data.", metavar="[SPEC]", show_default=False),
     ] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="A CSV or Parquet file instead of a use case.")] = None,
+    target: Annotated[str | None, typer.Option("--target", help="With --data: the column to predict.")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="The new repository's folder.", show_default="the project's slug")
+        Path | None, typer.Option("--out", help="The new repository's folder; the project's name where left out.")
     ] = None,
+    name: Annotated[
+        str, typer.Option("--name", help="With --data: the project's name; the file's where left out.")
+    ] = "",
+    title: Annotated[str, typer.Option("--title", help="With --data: one line for people.")] = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and the files; write nothing.")] = False,
     as_json: Json = False,
 ) -> None:
     """Write a new repository from a use case, or straight from a data file.
 
-    ai-factory new usecase.yaml --out churn
-    ai-factory new --data churn.csv --target churned --out churn
+    On a terminal it asks what it cannot infer, and shows the plan before it writes.
+
+    \b
+      ai-factory new usecase.yaml --out churn
+      ai-factory new --data churn.csv --target churned --out churn --yes
     """
     from ai_factory import pipeline, report, views
+    from ai_factory.answers import Answers, Nobody, Wish
 
-    assert spec is not None
-    draft = pipeline.draft_from_spec(spec)
-    target = out or Path(draft.plan.facts["project_slug"])
-    with report.progress() as step:
-        repository = pipeline.compose_repository(draft, step)
-        if not dry_run:
-            pipeline.write_repository(repository, target, step)
+    wish = Wish(data, target, name, title)
+    if spec is not None and wish != Wish():
+        raise typer.BadParameter("give SPEC, or --data with --target, --name and --title, not both")
+    answers: Answers = Nobody()
+    if report.is_interactive() and not (yes or as_json or dry_run):
+        from ai_factory.asking import Person
+
+        answers = Person()
+    draft = pipeline.draft_from_spec(spec) if spec else pipeline.draft_from_data(wish, answers, report.working)
+    folder = out or Path(draft.plan.facts["project_slug"])
+    repository = pipeline.create(draft, folder, answers, report.working, dry_run=dry_run)
     if as_json:
-        report.show_json(views.new_data(repository, target, written=not dry_run))
+        report.show_json(views.new_data(repository, folder, written=not dry_run))
     elif dry_run:
         report.show(*views.plan_parts(draft.plan, explain=False), "", views.files_table(repository))
     else:
-        report.show(*views.new_parts(repository, target))
+        report.show(*views.new_parts(repository, folder))
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from ai_factory_spec.reader import parse_usecase
 from ai_factory_spec.suggest import did_you_mean
 
 from ai_factory import __version__, archive, formats, loading, lock, usecase_text, workspace
+from ai_factory.answers import Answers, Wish
 from ai_factory.catalog import Blueprint
 from ai_factory.compose import USECASE, compose
 from ai_factory.errors import NoBlueprint
@@ -19,7 +21,7 @@ from ai_factory.laying import data_path, lay
 from ai_factory.plan import Plan, resolve
 from ai_factory.tree import Entry, FileTree
 
-Step = Callable[[str], None]
+Working = Callable[[str], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,31 +48,50 @@ def draft_from_spec(spec: Path) -> Draft:
     return draft(loading.read_text(spec), file=str(spec), folder=spec.parent)
 
 
-def draft(text: str, *, file: str, folder: Path, catalog: Path | None = None) -> Draft:
-    """From a use case's text to its plan. `folder` is what `data.source` is relative to, `file` how messages call the text."""
+def draft_from_data(wish: Wish, answers: Answers, working: Working) -> Draft:
+    """From a data file to the plan of the use case proposed for it."""
+    from ai_factory import intake  # which imports DuckDB
+
+    data = wish.data or answers.data()
+    text = intake.proposed(data, wish, answers, working)
+    return draft(text, file=f"the use case proposed for {data}", data=data)
+
+
+def draft(text: str, *, file: str, folder: Path = Path(), data: Path | None = None) -> Draft:
+    """From a use case's text to its plan. `file` is how messages call the text, `folder` what `data.source` is relative to."""
     usecase = parse_usecase(text, file=file)
-    plan = resolve(usecase, loading.load_catalog(catalog), factory_version=__version__)
-    data = folder / usecase.data.source
-    return Draft(text, usecase_text.with_source(text, data_path(data)), data, plan)
+    plan = resolve(usecase, loading.load_catalog(), factory_version=__version__)
+    source = data or folder / usecase.data.source
+    return Draft(text, usecase_text.with_source(text, data_path(source)), source, plan)
 
 
-def compose_repository(draft: Draft, step: Step) -> Repository:
+def create(draft: Draft, folder: Path, answers: Answers, working: Working, *, dry_run: bool) -> Repository:
+    """From a plan to a repository on the disk; a dry run stops before it is written."""
+    workspace.check_target(folder)
+    workspace.check_source(draft.data)
+    with working("composing"):
+        repository = compose_repository(draft)
+    if not dry_run:
+        answers.agree(draft.plan, folder)
+        with working("writing"):
+            write_repository(repository, folder)
+    return repository
+
+
+def compose_repository(draft: Draft) -> Repository:
     """From a plan to every file of the repository; nothing touches the disk."""
     laid = []
     digests = {}
     for layer in draft.plan.layers:
-        step(f"rendering {layer.id}")
         files, digests[layer.id] = lay(layer, draft.plan, draft.text)
         laid.append((layer, files))
-    step("composing")
     tree = compose(draft.plan, laid)
     formats.check(tree)
     return Repository(draft, tree, digests)
 
 
-def write_repository(repository: Repository, target: Path, step: Step) -> None:
+def write_repository(repository: Repository, target: Path) -> None:
     """From a repository as a value to its folder: all of it, or nothing."""
-    step("writing")
     pristine = archive.pack(repository.tree)
     inputs = {USECASE: hashlib.sha256(repository.draft.given.encode()).hexdigest()}
 

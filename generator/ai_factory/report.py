@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
@@ -56,22 +56,16 @@ def show_interrupted() -> None:
 
 
 @contextlib.contextmanager
-def progress() -> Iterator[Callable[[str], None]]:
-    """A callable that shows the step at work: a spinner on a terminal, nothing elsewhere."""
+def working(what: str) -> Iterator[None]:
+    """Show what is being done while it takes its time: a spinner on a terminal, nothing elsewhere."""
     if not _is_terminal(sys.stderr):
-        yield _silent
+        yield
         return
     from rich.console import Console
     from rich.text import Text
 
-    console = Console(stderr=True)
-    with console.status(Text("starting")) as status:
-        yield lambda step: status.update(Text(f"{step} …"))
-
-
-def _silent(step: str) -> None:
-    """Show nothing."""
-    del step
+    with Console(stderr=True).status(Text(f"{printable(what)} …")):
+        yield
 
 
 def is_interactive() -> bool:

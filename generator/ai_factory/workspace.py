@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from ai_factory.errors import CannotWrite, DataNotFound, DestinationExists
 from ai_factory.tree import FileTree
@@ -77,13 +78,10 @@ def create(
         raise
 
 
-def sha256_of(path: Path) -> str:
-    """The digest of a file of any size. Raises DataNotFound where it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise DataNotFound(path=str(path), asked_by="the use case") from error
+def check_source(data: Path) -> None:
+    """Raises DataNotFound unless the data file can be read."""
+    with _opened(data):
+        pass
 
 
 def _make_parents(folder: Path) -> list[Path]:
@@ -158,17 +156,20 @@ def _write(folder: Path, tree: FileTree) -> None:
 
 def _copy(file: Incoming, to: Path) -> str:
     """Copy one file in chunks; returns the sha256 of what was copied. Raises DataNotFound where the source cannot be opened."""
-    try:
-        source = file.source.open("rb")
-    except OSError as error:
-        raise DataNotFound(path=str(file.source), asked_by="the use case") from error
     total = hashlib.sha256()
     to.parent.mkdir(parents=True, exist_ok=True)
-    with source, to.open("xb") as target:
+    with _opened(file.source) as source, to.open("xb") as target:
         while chunk := source.read(_CHUNK):
             total.update(chunk)
             target.write(chunk)
     return total.hexdigest()
+
+
+def _opened(data: Path) -> BinaryIO:
+    try:
+        return data.open("rb")
+    except (OSError, ValueError) as error:
+        raise DataNotFound(path=str(data), asked_by="the use case") from error
 
 
 def _flush(folder: Path) -> None:

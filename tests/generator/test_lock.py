@@ -18,13 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 
-def silent(step: str) -> None:
-    pass
-
-
 def written(tmp_path: Path) -> Path:
     spec = write_usecase(tmp_path / "in", title="Who leaves?\nAnd “why”: {{ x }}", stacks=[])
-    write_repository(compose_repository(draft_from_spec(spec), silent), tmp_path / "out", silent)
+    write_repository(compose_repository(draft_from_spec(spec)), tmp_path / "out")
     return tmp_path / "out"
 
 

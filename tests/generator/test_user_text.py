@@ -88,13 +88,9 @@ def use_cases(draw: st.DrawFn) -> dict[str, object]:
     }
 
 
-def silent(step: str) -> None:
-    pass
-
-
 def generated(asked: dict[str, object]) -> FileTree:
     text = yaml.safe_dump(asked, sort_keys=False)
-    return compose_repository(draft(text, file="usecase.yaml", folder=Path("/in")), silent).tree
+    return compose_repository(draft(text, file="usecase.yaml", folder=Path("/in"))).tree
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -133,7 +129,24 @@ def parse(path: str, data: bytes) -> bool:
 
 
 INSTRUCTIONS = frozenset(
-    ["FROM", "ENV", "WORKDIR", "COPY", "RUN", "USER", "EXPOSE", "ENTRYPOINT", "CMD", "ARG", "LABEL", "HEALTHCHECK", "VOLUME", "ADD", "SHELL", "STOPSIGNAL"]
+    [
+        "FROM",
+        "ENV",
+        "WORKDIR",
+        "COPY",
+        "RUN",
+        "USER",
+        "EXPOSE",
+        "ENTRYPOINT",
+        "CMD",
+        "ARG",
+        "LABEL",
+        "HEALTHCHECK",
+        "VOLUME",
+        "ADD",
+        "SHELL",
+        "STOPSIGNAL",
+    ]
 )
 
 
@@ -178,7 +191,7 @@ def test_a_repository_of_any_name_has_a_makefile_that_make_reads(name: str, tmp_
     spec = write_usecase(tmp_path / "in folder ü", name=name, title=name)
     target = tmp_path / "out folder 'ü"
     asked = draft(spec.read_text(encoding="utf-8"), file="usecase.yaml", folder=spec.parent)
-    write_repository(compose_repository(asked, silent), target, silent)
+    write_repository(compose_repository(asked), target)
     done = subprocess.run(["make", "-n", "help", "run"], cwd=target, text=True, capture_output=True)
     assert done.returncode == 0, done.stderr
     assert asked.plan.facts["command"] in done.stdout
