@@ -100,7 +100,7 @@ class ModelRegistry(pulumi.ComponentResource):
         }
         aws.ecr.LifecyclePolicy(
             name,
-            repository=repository.name,
+            repository=repository.id,
             policy=json.dumps({"rules": [rule]}),
             opts=pulumi.ResourceOptions(parent=self),
         )

@@ -77,7 +77,7 @@ def monitoring(command: str, stage: str, *, project: str, namespace: str, captur
     """
     run = f"{shlex.quote(command)} monitor"
     look: tuple[str, ...] = (f'look() {{ c=0; {run} "$@" --stage {stage} || c=$?;',)
-    look += (f'case $c in 0) drift="${{drift:-0}}" ;; {DRIFT_EXIT}) drift=1 ;; *) exit "$c" ;; esac; }};',)
+    look += (f'case $c in 0) drift=$((drift + 0)) ;; {DRIFT_EXIT}) drift=1 ;; *) exit "$c" ;; esac; }};',)
     if captured:
         look += (f"mkdir -p artifacts/captures/{stage};", f"cp -R {INPUT}/rows/. artifacts/captures/{stage}/;", "look;")
     else:
