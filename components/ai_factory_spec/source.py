@@ -236,10 +236,23 @@ def _line(event: yaml.Event) -> int:
     return event.start_mark.line + 1 if event.start_mark is not None else 0
 
 
+_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+_PLAIN = re.compile(r"[A-Za-z_][\w.-]*( [\w.-]+)*", re.ASCII)
+
+
 def quoted(text: str) -> str:
-    """A text as a YAML scalar that any reader takes for text."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-    return f'"{escaped}"'
+    """A text as a double-quoted YAML scalar on one line, which every reader takes for exactly that text."""
+    return '"' + "".join(_ESCAPES.get(c) or (c if c.isprintable() else _escape(ord(c))) for c in text) + '"'
+
+
+def scalar(text: str) -> str:
+    """A text as a YAML scalar: without quotes where it is a plain word that YAML reads as text, else quoted."""
+    plain = _PLAIN.fullmatch(text) and _RESOLVER.resolve(yaml.ScalarNode, text, (True, False)) == _CORE + "str"  # type: ignore[no-untyped-call]
+    return text if plain else quoted(text)
+
+
+def _escape(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 _RESOLVER = Resolver()
