@@ -42,6 +42,11 @@ LEVELS: tuple[frozenset[str], ...] = (
             "propose",
             "baking",
             "report",
+            "datafile",
+            "measure",
+            "roles",
+            "answers",
+            "intake",
         }
     ),
     frozenset({"pipeline"}),
