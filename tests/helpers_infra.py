@@ -53,7 +53,7 @@ def registered(architecture: str, stage: str, *, live: bool = False) -> Mapping[
     """What all five programs register. `live`: with a release to serve and every option switched on."""
     config: dict[str, dict[str, str]] = {}
     if live:
-        serving = {"live": "true"} if architecture == "batch" else {"release": "7-abc123", "max_instances": "4"}
+        serving = {"release": "7-abc123"} | ({"max_instances": "4"} if architecture == "realtime" else {})
         config = {
             "serving": serving,
             "training": {"retrain_schedule": "0 3 1 * *"},

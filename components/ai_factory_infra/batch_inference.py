@@ -15,14 +15,14 @@ from ai_factory_infra.steps import Machine, scoring
 
 
 class BatchInferenceArgs(TypedDict):
-    """`rows`: what to score. `artifacts`: the models. `scores`: where predictions go. `schedule`: five cron fields, UTC."""
+    """`rows`: what to score. `model`: a model package. `scores`: where predictions go. `schedule`: five cron fields, UTC."""
 
     command: str
     stage: str
     image: pulumi.Input[str]
     repository_arn: pulumi.Input[str]
     rows: Folder
-    artifacts: Folder
+    model: Folder
     scores: Folder
     kms_key_arn: pulumi.Input[str]
     alerts_topic_arn: pulumi.Input[str]
@@ -47,7 +47,7 @@ class BatchInference(pulumi.ComponentResource):
                 "image": args["image"],
                 "repository_arn": args["repository_arn"],
                 "script": scoring(args["command"], args["stage"]),
-                "inputs": {"rows": args["rows"], "artifacts": args["artifacts"]},
+                "inputs": {"rows": args["rows"], "model": args["model"]},
                 "outputs": {"scores": args["scores"]},
                 "kms_key_arn": args["kms_key_arn"],
                 "alerts_topic_arn": args["alerts_topic_arn"],

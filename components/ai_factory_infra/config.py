@@ -93,6 +93,10 @@ def names(pattern: str, allowed: str) -> Any:
 # What `text` is given for values that several stacks read: the pattern and what it allows.
 COMMAND = (r"[a-z][a-z0-9_-]{0,63}", "the project command, such as churn")
 IMAGE_TAG = (r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", "1 to 128 letters, digits, dots, hyphens and underscores")
+RELEASE = (
+    r"|[A-Za-z0-9][A-Za-z0-9._-]{0,127}",
+    "a folder under releases/ in the artifacts bucket, or empty: no model yet",
+)
 SLUG = r"(?=.{1,40}$)[a-z0-9](-*[a-z0-9])*"
 
 

@@ -43,7 +43,6 @@ class ContainerPipelineArgs(TypedDict):
     schedule: NotRequired[str]
     enabled: NotRequired[pulumi.Input[bool]]
     network: NotRequired[NetworkRef | None]
-    environment: NotRequired[Mapping[str, str]]
     permissions_boundary_arn: NotRequired[pulumi.Input[str] | None]
 
 
@@ -108,7 +107,6 @@ class ContainerPipeline(pulumi.ComponentResource):
                 name="run",
                 script=args["script"],
                 machine=args.get("machine", Machine()),
-                environment=args.get("environment", {}),
                 **known,
             )
             text = definition(step)

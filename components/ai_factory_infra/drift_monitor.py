@@ -20,7 +20,10 @@ NAMESPACE = "AIFactory"
 
 
 class DriftMonitorArgs(TypedDict):
-    """`rows`: what the endpoint captured (`captured`), or what was scored. `reports`: where the pages go."""
+    """`rows`: what the endpoint captured (`captured`), or what was scored. `model`: a model package.
+
+    `reports`: where the pages go.
+    """
 
     command: str
     project: str
@@ -29,7 +32,7 @@ class DriftMonitorArgs(TypedDict):
     repository_arn: pulumi.Input[str]
     rows: Folder
     captured: bool
-    artifacts: Folder
+    model: Folder
     reports: Folder
     kms_key_arn: pulumi.Input[str]
     alerts_topic_arn: pulumi.Input[str]
@@ -67,7 +70,7 @@ class DriftMonitor(pulumi.ComponentResource):
                 "image": args["image"],
                 "repository_arn": args["repository_arn"],
                 "script": script,
-                "inputs": {"rows": args["rows"], "artifacts": args["artifacts"]},
+                "inputs": {"rows": args["rows"], "model": args["model"]},
                 "outputs": {"reports": args["reports"]},
                 "kms_key_arn": args["kms_key_arn"],
                 "alerts_topic_arn": args["alerts_topic_arn"],

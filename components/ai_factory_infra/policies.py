@@ -37,10 +37,14 @@ class Statement(TypedDict):
 
 
 class Folder(TypedDict):
-    """A place in a bucket: the bucket's name and a prefix without slashes at its ends."""
+    """A place in a bucket: the bucket's name and a prefix without slashes at its ends.
+
+    `below`: a folder under the prefix, which may be known later. What may be read or written is the whole prefix.
+    """
 
     bucket: pulumi.Input[str]
     prefix: str
+    below: NotRequired[pulumi.Input[str]]
 
 
 class NetworkRef(TypedDict):
@@ -51,7 +55,9 @@ class NetworkRef(TypedDict):
 
 
 def uri(folder: Folder) -> pulumi.Output[str]:
-    """The folder as `s3://bucket/prefix/`."""
+    """The folder as `s3://bucket/prefix/`, or `s3://bucket/prefix/below/`."""
+    if "below" in folder:
+        return pulumi.Output.format("s3://{0}/{1}/{2}/", folder["bucket"], folder["prefix"], folder["below"])
     return pulumi.Output.format("s3://{0}/{1}/", folder["bucket"], folder["prefix"])
 
 

@@ -241,8 +241,8 @@ class RealtimeEndpoint(pulumi.ComponentResource):
 
 
 def container_environment(args: RealtimeEndpointArgs) -> dict[str, str]:
-    """What the serving container is told: its stage, where SageMaker puts the release, and not to keep requests itself."""
-    given = {"AI_FACTORY_STAGE": args["stage"], "AI_FACTORY_ARTIFACTS": MODEL_FOLDER, "AI_FACTORY_CAPTURE_RATE": "0"}
+    """What the serving container is told: its stage, where SageMaker puts the model package, and not to keep requests itself."""
+    given = {"AI_FACTORY_STAGE": args["stage"], "AI_FACTORY_MODEL": MODEL_FOLDER, "AI_FACTORY_CAPTURE_RATE": "0"}
     return given | dict(args.get("environment", {}))
 
 

@@ -1,6 +1,6 @@
 """A container step: how the project's image runs as a SageMaker processing job, as plain values. No cloud, no Pulumi.
 
-The image's working folder is the repository. Inputs arrive under /opt/ml/processing/input/<name>, results leave from
+Every job starts in the image's repository. Inputs arrive under /opt/ml/processing/input/<name>, results leave from
 /opt/ml/processing/output/<name>; `statements` between them are shell, one an argument, because an argument of a
 container holds 256 characters. The container has no network: metrics leave through its log, in CloudWatch's embedded
 metric format.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ai_factory_infra.limits import CONTAINER_ARGUMENT, CONTAINER_ARGUMENTS, has_local_storage
@@ -39,10 +39,16 @@ class Script:
         return found
 
 
+# The image names its repository's folder in this variable; every job begins there.
+HOME = 'cd "$AI_FACTORY_PROJECT";'
+MODEL = f"export AI_FACTORY_MODEL={INPUT}/model;"
+
+
 def training(command: str) -> Script:
     """Train, gate, register. The registry and the models of earlier runs come along and go back with the new one."""
     return Script(
         statements=(
+            HOME,
             f"cp -R {INPUT}/data/. data/;",
             f"cp -R {INPUT}/artifacts/. artifacts/;",
             f"{shlex.quote(command)} run;",
@@ -54,17 +60,18 @@ def training(command: str) -> Script:
 
 
 def scoring(command: str, stage: str) -> Script:
-    """Score every CSV and Parquet file of the input folder with the stage's model."""
+    """Score every CSV and Parquet file of the input folder with the release that the job is given."""
     run = shlex.quote(command)
     return Script(
         statements=(
-            f"cp -R {INPUT}/artifacts/. artifacts/;",
+            HOME,
+            MODEL,
             f"for f in {INPUT}/rows/*.csv {INPUT}/rows/*.parquet;",
             'do if [ -e "$f" ];',
             f'then {run} score "$f" --stage {stage} --out "{OUTPUT}/scores/$(basename "$f")"; fi;',
             "done;",
         ),
-        inputs=("rows", "artifacts"),
+        inputs=("rows", "model"),
         outputs=("scores",),
     )
 
@@ -73,36 +80,49 @@ def monitoring(command: str, stage: str, *, project: str, namespace: str, captur
     """Look for drift in what the endpoint captured, or in the rows that were scored, and publish the answer as a metric.
 
     Drift is an answer, not a failure: exit code 3 becomes the metric `drift` = 1. Any other code fails the job, so a
-    monitor that cannot look is never mistaken for one that found nothing.
+    monitor that cannot look is never mistaken for one that found nothing. Without rows there is no metric.
     """
     run = f"{shlex.quote(command)} monitor"
-    look: tuple[str, ...] = (f'look() {{ c=0; {run} "$@" --stage {stage} || c=$?;',)
-    look += (f'case $c in 0) drift=$((drift + 0)) ;; {DRIFT_EXIT}) drift=1 ;; *) exit "$c" ;; esac; }};',)
-    if captured:
-        look += (f"mkdir -p artifacts/captures/{stage};", f"cp -R {INPUT}/rows/. artifacts/captures/{stage}/;", "look;")
-    else:
-        look += (
-            f"for f in {INPUT}/rows/*.csv {INPUT}/rows/*.parquet;",
-            'do if [ -e "$f" ]; then look "$f"; fi; done;',
-        )
-    metric = {"Namespace": namespace, "Dimensions": [["project", "stage"]], "Metrics": [{"Name": "drift"}]}
-    start, end = (
-        json.dumps({"CloudWatchMetrics": [metric]}, separators=(",", ":"))[1:],
-        f'"project":"{project}","stage":"{stage}"',
-    )
     return Script(
         statements=(
-            f"cp -R {INPUT}/artifacts/. artifacts/;",
+            HOME,
+            MODEL,
             "drift=;",
-            *look,
+            f'look() {{ c=0; {run} "$@" --stage {stage} || c=$?;',
+            f'case $c in 0) drift=$((drift + 0)) ;; {DRIFT_EXIT}) drift=1 ;; *) exit "$c" ;; esac; }};',
+            *(_captured_rows(stage) if captured else _scored_rows()),
             'if [ -z "$drift" ]; then echo "no rows to look at"; exit 0; fi;',
-            f"metric='{start},';",
-            f"whose='{end}';",
-            'printf \'{"_aws":{"Timestamp":%s000,%s%s,"drift":%s}\\n\' "$(date +%s)" "$metric" "$whose" "$drift";',
+            *_publish(project, stage, namespace),
             f"cp -R artifacts/reports/. {OUTPUT}/reports/;",
         ),
-        inputs=("rows", "artifacts"),
+        inputs=("rows", "model"),
         outputs=("reports",),
+    )
+
+
+def _captured_rows(stage: str) -> tuple[str, ...]:
+    folder = f"artifacts/captures/{stage}"
+    return (
+        f"python -m ai_factory_runtime.endpoint_capture {INPUT}/rows {folder};",
+        f"if ls {folder}/*.jsonl >/dev/null 2>&1; then look; fi;",
+    )
+
+
+def _scored_rows() -> tuple[str, ...]:
+    return (
+        f"for f in {INPUT}/rows/*.csv {INPUT}/rows/*.parquet;",
+        'do if [ -e "$f" ]; then look "$f"; fi; done;',
+    )
+
+
+def _publish(project: str, stage: str, namespace: str) -> tuple[str, ...]:
+    """One line in CloudWatch's embedded metric format; the log turns it into the metric."""
+    metric = {"Namespace": namespace, "Dimensions": [["project", "stage"]], "Metrics": [{"Name": "drift"}]}
+    middle = json.dumps({"CloudWatchMetrics": [metric]}, separators=(",", ":"))[1:]
+    return (
+        f"metric='{middle},';",
+        f"""whose='"project":"{project}","stage":"{stage}"';""",
+        'printf \'{"_aws":{"Timestamp":%s000,%s%s,"drift":%s}\\n\' "$(date +%s)" "$metric" "$whose" "$drift";',
     )
 
 
@@ -130,7 +150,6 @@ class Step:
     output_uris: Mapping[str, str]
     subnet_ids: Sequence[str] = ()
     security_group_ids: Sequence[str] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def request(step: Step) -> dict[str, Any]:
@@ -160,7 +179,6 @@ def request(step: Step) -> dict[str, Any]:
         },
         "NetworkConfig": network,
         "StoppingCondition": {"MaxRuntimeInSeconds": step.machine.max_runtime_seconds},
-        "Environment": dict(step.environment),
     }
 
 

@@ -25,6 +25,7 @@ class Config(StackConfig):
 config = load(Config)
 stage = Stage(config)
 foundation, registry, serving = stage.reads("foundation"), stage.reads("registry"), stage.reads("serving")
+release = serving["release"]
 
 monitor = DriftMonitor(
     stage.named("monitor"),
@@ -41,12 +42,12 @@ monitor = DriftMonitor(
         "rows": {"bucket": foundation["captures_bucket"], "prefix": "requests"},
         "captured": True,
 {%- endif %}
-        "artifacts": {"bucket": foundation["artifacts_bucket"], "prefix": "project"},
+        "model": {"bucket": foundation["artifacts_bucket"], "prefix": "releases", "below": release.apply(lambda r: r or "none")},
         "reports": {"bucket": foundation["artifacts_bucket"], "prefix": "reports"},
         "kms_key_arn": foundation["data_key_arn"],
         "alerts_topic_arn": foundation["alerts_topic_arn"],
         "schedule": config.monitor_schedule,
-        "enabled": serving["live"],
+        "enabled": release.apply(bool),
         "machine": Machine(instance_type=config.instance_type),
         "network": foundation.network,
         "permissions_boundary_arn": config.permissions_boundary_arn,

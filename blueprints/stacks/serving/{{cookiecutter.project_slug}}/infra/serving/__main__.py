@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pulumi
 from ai_factory_infra.batch_inference import BatchInference
-from ai_factory_infra.config import COMMAND, IMAGE_TAG, StackConfig, flag, load, text
+from ai_factory_infra.config import COMMAND, IMAGE_TAG, RELEASE, StackConfig, load, text
 from ai_factory_infra.stage import Stage
 from ai_factory_infra.steps import Machine
 
@@ -18,7 +18,7 @@ class Config(StackConfig):
 
     command: str = text(*COMMAND)
     image_tag: str = text(*IMAGE_TAG)
-    live: bool = flag()
+    release: str = text(*RELEASE)
     score_schedule: str = text()
     instance_type: str = text()
 
@@ -35,12 +35,12 @@ scoring = BatchInference(
         "image": pulumi.Output.concat(registry["repository_url"], ":", config.image_tag),
         "repository_arn": registry["repository_arn"],
         "rows": {"bucket": foundation["data_bucket"], "prefix": "scoring"},
-        "artifacts": {"bucket": foundation["artifacts_bucket"], "prefix": "project"},
+        "model": {"bucket": foundation["artifacts_bucket"], "prefix": "releases", "below": config.release or "none"},
         "scores": {"bucket": foundation["artifacts_bucket"], "prefix": "scores"},
         "kms_key_arn": foundation["data_key_arn"],
         "alerts_topic_arn": foundation["alerts_topic_arn"],
         "schedule": config.score_schedule,
-        "enabled": config.live,
+        "enabled": bool(config.release),
         "machine": Machine(instance_type=config.instance_type),
         "network": foundation.network,
         "permissions_boundary_arn": config.permissions_boundary_arn,
@@ -48,7 +48,7 @@ scoring = BatchInference(
     stage.options,
 )
 
-pulumi.export("live", config.live)
+pulumi.export("release", config.release)
 pulumi.export("pipeline", scoring.pipeline_name)
 {%- else -%}
 """The model behind HTTPS, with alarms that take a bad version back. Stands up before there is a model."""
@@ -58,7 +58,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pulumi
-from ai_factory_infra.config import IMAGE_TAG, StackConfig, choice, load, number, text, whole
+from ai_factory_infra.config import IMAGE_TAG, RELEASE, StackConfig, choice, load, number, text, whole
 from ai_factory_infra.realtime_endpoint import RealtimeEndpoint
 from ai_factory_infra.rollout import STRATEGIES, Rollout
 from ai_factory_infra.stage import Stage
@@ -69,7 +69,7 @@ class Config(StackConfig):
     """Pulumi.yaml and Pulumi.<stage>.yaml."""
 
     image_tag: str = text(*IMAGE_TAG)
-    release: str = text(r"|[A-Za-z0-9][A-Za-z0-9._-]*", "a folder under releases/, or empty: no model yet")
+    release: str = text(*RELEASE)
     instance_type: str = text()
     instances: int = whole(1, 100)
     max_instances: int = whole(1, 100)
@@ -111,7 +111,7 @@ endpoint = RealtimeEndpoint(
     stage.options,
 )
 
-pulumi.export("live", bool(config.release))
+pulumi.export("release", config.release)
 pulumi.export("endpoint_name", endpoint.endpoint_name)
 # What the endpoint was told to run. After an automatic rollback it runs another, and AWS reports no error.
 pulumi.export("endpoint_configuration", endpoint.configuration_name)
