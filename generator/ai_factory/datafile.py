@@ -2,7 +2,7 @@
 
 GeneratorError                  ai_factory.errors
 └── DataError
-    ├── DataUnreadable          no table can be read from the file
+    ├── DataFileUnreadable      no table can be read from the file
     ├── DataEmpty               a table without rows
     ├── ColumnsDuplicate        two columns of one name
     ├── TargetMissing           no column of the target's name
@@ -48,10 +48,10 @@ class DataError(GeneratorError):
     slug = "data-error"
 
 
-class DataUnreadable(DataError):
+class DataFileUnreadable(DataError):
     """No table can be read from the file."""
 
-    slug = "data-unreadable"
+    slug = "data-file-unreadable"
 
     def __init__(self, *, path: Path, problem: str, hint: str = "") -> None:
         self.path = path
@@ -144,14 +144,14 @@ class Table:
     delimiter: str  # "" for Parquet
 
     def rows(self, statement: str) -> list[tuple[object, ...]]:
-        """The rows a statement gives. DuckDB's complaints about the file become DataUnreadable, Ctrl-C stays Ctrl-C."""
+        """The rows a statement gives. DuckDB's complaints about the file become DataFileUnreadable, Ctrl-C stays Ctrl-C."""
         with _explained(self.path, self.delimiter):
             return self.connection.execute(statement).fetchall()
 
 
 @contextmanager
 def open_table(path: Path) -> Iterator[Table]:
-    """The table of a CSV or Parquet file. Raises DataUnreadable, DataEmpty or ColumnsDuplicate."""
+    """The table of a CSV or Parquet file. Raises DataFileUnreadable, DataEmpty or ColumnsDuplicate."""
     head = _head(path)
     import duckdb
 
@@ -173,21 +173,23 @@ def open_table(path: Path) -> Iterator[Table]:
 def _head(path: Path) -> bytes:
     """The first bytes of a file that can be read and may hold a table."""
     if path.is_dir():
-        raise DataUnreadable(path=path, problem="it is a folder", hint="Name one CSV or Parquet file in it.")
+        raise DataFileUnreadable(path=path, problem="it is a folder", hint="Name one CSV or Parquet file in it.")
     try:
         with path.open("rb") as file:
             head = file.read(65_536)
     except OSError as error:
-        raise DataUnreadable(
+        raise DataFileUnreadable(
             path=path, problem=(error.strerror or str(error)).lower(), hint="Check the path."
         ) from error
     if not head.strip():
         raise DataEmpty(path=path, problem="the file is empty")
     for magic, name, hint in _FOREIGN:
         if head.startswith(magic):
-            raise DataUnreadable(path=path, problem=f"it is {name}", hint=hint)
+            raise DataFileUnreadable(path=path, problem=f"it is {name}", hint=hint)
     if not head.startswith(b"PAR1") and head[1:4000:2].count(0) + head[0:4000:2].count(0) > len(head[:4000]) // 4:
-        raise DataUnreadable(path=path, problem="it seems to be encoded as UTF-16 or UTF-32", hint="Save it as UTF-8.")
+        raise DataFileUnreadable(
+            path=path, problem="it seems to be encoded as UTF-16 or UTF-32", hint="Save it as UTF-8."
+        )
     return head
 
 
@@ -211,7 +213,7 @@ def _csv(path: Path, head: bytes, connection: DuckDBPyConnection) -> Table:
     ragged = next((i for i, r in enumerate(records[1:], 2) if r and len(r) != len(header)), None)
     if ragged is not None:
         found = len(records[ragged - 1])
-        raise DataUnreadable(
+        raise DataFileUnreadable(
             path=path, problem=f"record {ragged} has {_cells(found)}, the header has {len(header)}", hint=_QUOTE_HINT
         )
     width = len(header)
@@ -251,10 +253,10 @@ def _first_records(path: Path, delimiter: str) -> Iterator[list[str]]:
     except UnicodeDecodeError:
         raise _not_utf8(path) from None
     except csv.Error as error:
-        raise DataUnreadable(path=path, problem=f"it is no CSV ({error})") from error
+        raise DataFileUnreadable(path=path, problem=f"it is no CSV ({error})") from error
 
 
-def _not_utf8(path: Path) -> DataUnreadable:
+def _not_utf8(path: Path) -> DataFileUnreadable:
     raw = path.read_bytes()
     try:
         raw.decode("utf-8")
@@ -263,10 +265,10 @@ def _not_utf8(path: Path) -> DataUnreadable:
         problem = (
             f"it is not encoded in UTF-8; byte 0x{raw[error.start]:02x} in line {line:,} belongs to another encoding"
         )
-        return DataUnreadable(
+        return DataFileUnreadable(
             path=path, problem=problem, hint="Save it as UTF-8; it may be Latin-1 or Windows-1252 now."
         )
-    return DataUnreadable(path=path, problem="it is not encoded in UTF-8", hint="Save it as UTF-8.")
+    return DataFileUnreadable(path=path, problem="it is not encoded in UTF-8", hint="Save it as UTF-8.")
 
 
 def _literal(text: str) -> str:
@@ -363,12 +365,12 @@ def _explained(path: Path, delimiter: str) -> Iterator[None]:
         raise _complaint(path, str(error), csv_file=bool(delimiter)) from error
 
 
-def _complaint(path: Path, text: str, *, csv_file: bool) -> DataUnreadable:
+def _complaint(path: Path, text: str, *, csv_file: bool) -> DataFileUnreadable:
     if "not utf-8 encoded" in text or "Invalid unicode" in text:
         return _not_utf8(path)
     first = text.splitlines()[0].removeprefix("Invalid Input Error: ").removeprefix("IO Error: ").rstrip(".")
     if not csv_file:
-        return DataUnreadable(
+        return DataFileUnreadable(
             path=path,
             problem=f"it is no sound Parquet file ({first.split(' file ')[0]})",
             hint="Write it again; it may be cut short.",
@@ -378,20 +380,20 @@ def _complaint(path: Path, text: str, *, csv_file: bool) -> DataUnreadable:
     cells = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text)
     if cells:
         problem = f"{where} has {_cells(int(cells[2]))}, the header has {cells[1]}"
-        return DataUnreadable(path=path, problem=problem, hint=_QUOTE_HINT)
+        return DataFileUnreadable(path=path, problem=problem, hint=_QUOTE_HINT)
     if "unterminated quote" in text:
         problem = f"{where} has a double quote that is not closed, or text after a closing one"
-        return DataUnreadable(
+        return DataFileUnreadable(
             path=path, problem=problem, hint='Inside quotes, a double quote is written twice: "a ""b"" c".'
         )
     if "state machine" in text:
-        return DataUnreadable(
+        return DataFileUnreadable(
             path=path,
             problem="its lines end in different ways, or its quotes do not match",
             hint="Save it again with one kind of line end.",
         )
     if "Maximum line size" in text:
-        return DataUnreadable(
+        return DataFileUnreadable(
             path=path, problem=f"{where} is longer than {_LONGEST_LINE:,} bytes", hint="A quote may never be closed."
         )
-    return DataUnreadable(path=path, problem=first)
+    return DataFileUnreadable(path=path, problem=first)

@@ -116,7 +116,7 @@ class Profile:
 def profile_file(path: Path, target: str | None) -> Profile:
     """The profile of a CSV or Parquet file.
 
-    Raises a DataError: DataUnreadable, DataEmpty, ColumnsDuplicate; with a target also TargetMissing, TargetUnusable and
+    Raises a DataError: DataFileUnreadable, DataEmpty, ColumnsDuplicate; with a target also TargetMissing, TargetUnusable and
     NothingToLearnFrom.
     """
     with open_table(path) as table:
