@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -23,7 +23,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked, the answers there are, and the one that was inferred, with the reason."""
+    """What is asked, the answers there are, and the one that was inferred (all, where several may be), with the reason."""
 
     text: str
     choices: tuple[str, ...]
@@ -42,6 +42,9 @@ class Answers(Protocol):
 
     def choice(self, question: Question) -> str:
         """The answer to a question whose inferred answer is likely, not certain."""
+
+    def several(self, question: Question) -> Collection[str]:
+        """The choices that apply; all of them are likely."""
 
     def agree(self, plan: Plan, folder: Path) -> None:
         """Look at the plan before it is written. Raises Declined."""
@@ -64,6 +67,10 @@ class Nobody:
     def choice(self, question: Question) -> str:
         """The inferred answer."""
         return question.inferred
+
+    def several(self, question: Question) -> Collection[str]:
+        """All of them."""
+        return question.choices
 
     def agree(self, plan: Plan, folder: Path) -> None:
         """Who asked for no questions has agreed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import questionary
@@ -39,6 +39,13 @@ class Person:
     def choice(self, question: Question) -> str:
         """The answer to a question; the inferred one is preselected."""
         return self._select(f"{question.text} ({question.why})", question.choices, question.inferred)
+
+    def several(self, question: Question) -> Collection[str]:
+        """The choices that apply; all are preselected."""
+        shown = [questionary.Choice(title=printable(c), value=c, checked=True) for c in question.choices]
+        return [
+            str(c) for c in questionary.checkbox(printable(f"{question.text} ({question.why})"), shown).unsafe_ask()
+        ]
 
     def agree(self, plan: Plan, folder: Path) -> None:
         """Show the plan and ask whether to write it. Raises Declined."""

@@ -7,12 +7,15 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from ai_factory_spec.errors import FactoryError
 
 from ai_factory import __version__
+
+if TYPE_CHECKING:
+    from ai_factory.answers import Answers
 
 app = typer.Typer(
     name="ai-factory",
@@ -58,6 +61,19 @@ def main() -> None:
         raise
 
 
+def _answers(*, ask: bool) -> Answers:
+    """The person at the terminal where there is one and questions are welcome, else nobody."""
+    from ai_factory import report
+
+    if ask and report.is_interactive():
+        from ai_factory.asking import Person
+
+        return Person()
+    from ai_factory.answers import Nobody
+
+    return Nobody()
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"ai-factory {__version__}")
@@ -101,16 +117,12 @@ def new(
       ai-factory new --data churn.csv --target churned --out churn --yes
     """
     from ai_factory import pipeline, report, views
-    from ai_factory.answers import Answers, Nobody, Wish
+    from ai_factory.answers import Wish
 
     wish = Wish(data, target, name, title)
     if spec is not None and wish != Wish():
         raise typer.BadParameter("give SPEC, or --data with --target, --name and --title, not both")
-    answers: Answers = Nobody()
-    if report.is_interactive() and not (yes or as_json or dry_run):
-        from ai_factory.asking import Person
-
-        answers = Person()
+    answers = _answers(ask=not (yes or as_json or dry_run))
     draft = pipeline.draft_from_spec(spec) if spec else pipeline.draft_from_data(wish, answers, report.working)
     folder = out or Path(draft.plan.facts["project_slug"])
     repository = pipeline.create(draft, folder, answers, report.working, dry_run=dry_run)
@@ -120,6 +132,27 @@ def new(
         report.show(*views.plan_parts(draft.plan, explain=False), "", views.files_table(repository))
     else:
         report.show(*views.new_parts(repository, folder))
+
+
+@app.command()
+def profile(
+    data: Annotated[Path, typer.Argument(help="A CSV or Parquet file.", metavar="DATA", show_default=False)],
+    target: Annotated[str | None, typer.Option("--target", help="The column to predict.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the proposed use case to this new file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What a data file holds, and the use case it suggests.
+
+    \b
+      ai-factory profile churn.csv --target churned --out usecase.yaml
+    """
+    from ai_factory import pipeline, profile_views, report
+
+    taken = pipeline.profile(data, target, out, _answers(ask=not as_json), report.working)
+    if as_json:
+        report.show_json(profile_views.profile_data(taken, out))
+    else:
+        report.show(*profile_views.profile_parts(taken, out))
 
 
 @app.command()

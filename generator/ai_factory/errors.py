@@ -15,6 +15,7 @@ FactoryError                          ai_factory_spec.errors
     │   └── InvalidOutput             a generated file that its own format's parser refuses
     ├── WriteError
     │   ├── DestinationExists         the target folder holds something
+│   ├── OutputExists              the file to write is there already
     │   └── CannotWrite               the disk refused
     ├── DataNotFound                  the data file that usecase.yaml names is not there
     ├── SpecNotFound                  no file of that name, or one that cannot be read
@@ -184,6 +185,19 @@ class DestinationExists(WriteError):
         super().__init__(
             f"{path} {found}; a new project needs a folder that does not exist yet, or an empty one.",
             hint="Name another one: `--out DIR`.",
+        )
+
+
+class OutputExists(WriteError):
+    """The file to write is there already; it may hold somebody's edits."""
+
+    slug = "output-exists"
+
+    def __init__(self, *, path: str) -> None:
+        self.path = path
+        super().__init__(
+            f"{path} exists already and is left as it is.",
+            hint="Name another file with --out, or move this one away first.",
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jinja2
 from ai_factory_spec.reader import parse_usecase
@@ -20,6 +21,9 @@ from ai_factory.errors import NoBlueprint
 from ai_factory.laying import data_path, lay
 from ai_factory.plan import Plan, resolve
 from ai_factory.tree import Entry, FileTree
+
+if TYPE_CHECKING:
+    from ai_factory.intake import Intake
 
 Working = Callable[[str], AbstractContextManager[None]]
 
@@ -53,8 +57,22 @@ def draft_from_data(wish: Wish, answers: Answers, working: Working) -> Draft:
     from ai_factory import intake  # which imports DuckDB
 
     data = wish.data or answers.data()
-    text = intake.proposed(data, wish, answers, working)
-    return draft(text, file=f"the use case proposed for {data}", data=data)
+    taken = intake.take_in(data, wish, answers, working, source=data_path(data))
+    return draft(taken.usecase, file=f"the use case proposed for {data}", data=data)
+
+
+def profile(data: Path, target: str | None, out: Path | None, answers: Answers, working: Working) -> Intake:
+    """From a data file to its profile, and with a target or `out` to the use case proposed for it, which `out` receives."""
+    from ai_factory import intake
+
+    if target is None and out is None:
+        return intake.Intake(intake.profiled(data, None, working), "")
+    source = workspace.relative(data, (out or data).parent)
+    taken = intake.take_in(data, Wish(data, target), answers, working, source=source)
+    parse_usecase(taken.usecase, file=f"the use case proposed for {data}")
+    if out is not None:
+        workspace.write_new_file(out, taken.usecase)
+    return taken
 
 
 def draft(text: str, *, file: str, folder: Path = Path(), data: Path | None = None) -> Draft:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ai_factory.errors import CannotWrite, DataNotFound, DestinationExists
+from ai_factory.errors import CannotWrite, DataNotFound, DestinationExists, OutputExists
 from ai_factory.tree import FileTree
 
 try:
@@ -76,6 +76,29 @@ def create(
         if isinstance(error, OSError | ValueError):
             raise _cannot_write(target, error) from error
         raise
+
+
+def write_new_file(path: Path, text: str) -> None:
+    """Write a text file that is not there yet. Raises OutputExists or CannotWrite, and leaves no half of it behind."""
+    try:
+        with path.open("x", encoding="utf-8", newline="\n") as file:
+            try:
+                file.write(text)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+    except FileExistsError as error:
+        raise OutputExists(path=str(path)) from error
+    except (OSError, ValueError) as error:
+        raise _cannot_write(path, error) from error
+
+
+def relative(path: Path, folder: Path) -> str:
+    """The path as seen from a folder, with forward slashes; absolute where no relative way exists (another drive)."""
+    try:
+        return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+    except ValueError:
+        return path.resolve().as_posix()
 
 
 def check_source(data: Path) -> None:
@@ -213,6 +236,7 @@ _REASONS = {
     errno.ENOSPC: "no space is left on the disk",
     errno.EDQUOT: "the disk quota is used up",
     errno.EROFS: "the file system is read-only",
+    errno.ENOENT: "its folder does not exist",
     errno.EACCES: "permission is denied",
     errno.EPERM: "permission is denied",
     errno.ENOTDIR: "a part of its path is a file",

@@ -142,6 +142,88 @@ def test_a_wrong_command_line_is_a_usage_error(run: Run, spec: Path, arguments: 
     assert done.err
 
 
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data file that leaves open which class is of interest, and whether `zone` orders rows."""
+    file = tmp_path / "in" / "who-leaves.csv"
+    file.parent.mkdir()
+    rows = "".join(
+        f"{20 + i % 50},{'north' if i % 3 else 'south'},{'gone' if i % 5 == 0 else 'here'}\n" for i in range(200)
+    )
+    file.write_text("age,zone,state\n" + rows, encoding="utf-8")
+    return file
+
+
+def test_new_straight_from_a_data_file_infers_the_rest(run: Run, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "p"
+    assert run("new", "--data", data, "--target", "state", "--out", out, "--yes").code == 0
+    told = yaml.safe_load((out / "usecase.yaml").read_text(encoding="utf-8"))
+    assert told["name"] == "who-leaves"
+    assert told["data"]["source"] == "data/who-leaves.csv"
+    assert told["model"]["positive"] == "gone"
+    assert (out / "data" / "who-leaves.csv").read_bytes() == data.read_bytes()
+
+
+def test_new_takes_name_and_title_from_the_command_line(run: Run, data: Path, tmp_path: Path) -> None:
+    title = "Who “leaves”?\n{{ x }}"
+    options = ("--name", "class", "--title", title, "--out", tmp_path / "p")
+    said = json.loads(run("new", "--data", data, "--target", "state", *options, "--json").out)
+    assert said["project"] == {"slug": "class", "package": "class_model", "command": "class"}
+    assert yaml.safe_load((tmp_path / "p" / "usecase.yaml").read_text(encoding="utf-8"))["title"] == title
+
+
+def test_new_without_a_target_and_nobody_to_ask_names_the_option_and_the_columns(
+    run: Run, data: Path, tmp_path: Path
+) -> None:
+    done = run("new", "--data", data, "--out", tmp_path / "p")
+    assert done.code == 2
+    assert "age, zone, state" in done.err
+    assert "--target COLUMN" in done.err
+    assert not (tmp_path / "p").exists()
+
+
+def test_profile_shows_what_it_found_and_writes_a_use_case_that_new_takes(run: Run, data: Path, tmp_path: Path) -> None:
+    spec = tmp_path / "usecase.yaml"
+    done = run("profile", data, "--target", "state", "--out", spec)
+    assert done.code == 0
+    assert "200 rows, 3 columns" in done.out
+    assert "rarer class (40 rows) (check this)" in done.out
+    assert yaml.safe_load(spec.read_text(encoding="utf-8"))["data"]["source"] == "in/who-leaves.csv"
+    assert run("new", spec, "--out", tmp_path / "p", "--yes").code == 0
+
+
+def test_profile_never_overwrites_a_use_case(run: Run, data: Path, tmp_path: Path) -> None:
+    spec = tmp_path / "usecase.yaml"
+    spec.write_text("mine", encoding="utf-8")
+    done = run("profile", data, "--target", "state", "--out", spec)
+    assert done.code == 1
+    assert "exists already" in done.err
+    assert spec.read_text(encoding="utf-8") == "mine"
+    assert (
+        "its folder does not exist"
+        in run("profile", data, "--target", "state", "--out", tmp_path / "no" / "u.yaml").err
+    )
+
+
+def test_profile_without_a_target_writes_nothing_and_names_the_next_step(run: Run, data: Path) -> None:
+    assert "`--target COLUMN --out usecase.yaml`" in run("profile", data).out
+    assert "`--out usecase.yaml` writes" in run("profile", data, "--target", "state").out
+
+
+def test_profile_as_json_holds_the_use_case_and_no_example_values(run: Run, data: Path) -> None:
+    said = json.loads(run("profile", data, "--target", "state", "--json").out)
+    assert (said["rows"], said["task"], said["written"]) == (200, "binary", None)
+    assert [c["name"] for c in said["columns"]] == ["age", "zone", "state"]
+    assert "examples" not in said["columns"][0]
+    assert yaml.safe_load(said["usecase"])["data"]["target"] == "state"
+
+
+def test_a_target_that_does_not_exist_is_refused_with_the_nearest(run: Run, data: Path, tmp_path: Path) -> None:
+    done = run("new", "--data", data, "--target", "stat", "--out", tmp_path / "p", "--yes")
+    assert done.code == 1
+    assert "'state'" in done.err
+
+
 def test_plan_explains_why_each_blueprint_was_chosen(run: Run, spec: Path) -> None:
     assert "because" not in run("plan", spec).out
     explained = run("plan", spec, "--explain").out
@@ -221,36 +303,49 @@ def test_sync_writes_only_what_changed(tmp_path: Path) -> None:
     assert baked == {"project_slug": "demo", "__prompts__": {"project_slug": "The folder."}}
 
 
-def on_a_terminal(command: list[str], keys: str, cwd: Path) -> tuple[int, str]:
-    """Run a command on a pseudo-terminal and type; returns the exit code and everything shown."""
+def on_a_terminal(command: list[str], answers: dict[str, str], cwd: Path) -> tuple[int, str]:
+    """Run a command on a pseudo-terminal and type an answer to each question; returns the exit code and everything shown."""
     pid, descriptor = pty.fork()
     if pid == 0:
         os.chdir(cwd)
         os.environ.update({"TERM": "xterm", "COLUMNS": "200", "PROMPT_TOOLKIT_NO_CPR": "1"})
         os.execv(command[0], command)
-    shown, pending, end = b"", list(keys), time.monotonic() + 60
+    shown, pending, end = b"", list(answers.items()), time.monotonic() + 60
     while time.monotonic() < end:
         try:
             shown += os.read(descriptor, 65536)
         except OSError:  # the terminal is closed: the command has ended
             break
-        if pending and b"Write this to" in shown:
-            os.write(descriptor, pending.pop(0).encode())
+        if pending and pending[0][0].encode() in shown:
+            os.write(descriptor, pending.pop(0)[1].encode())
     os.close(descriptor)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode(errors="replace")
 
 
 def test_on_a_terminal_the_plan_is_shown_and_agreed_to_before_anything_is_written(spec: Path, tmp_path: Path) -> None:
     command = [str(BIN), "new", str(spec), "--out", str(tmp_path / "p")]
-    code, shown = on_a_terminal(command, "y", tmp_path)
+    code, shown = on_a_terminal(command, {"Write this to": "y"}, tmp_path)
     assert code == 0, shown
     assert shown.index("project/base") < shown.index("Write this to") < shown.index("make setup")
     assert (tmp_path / "p" / "usecase.yaml").is_file()
 
 
+def test_on_a_terminal_it_asks_for_what_it_cannot_infer_and_only_for_that(data: Path, tmp_path: Path) -> None:
+    command = [str(BIN), "new", "--data", str(data), "--out", str(tmp_path / "p")]
+    # The last column is preselected as the target; then down from the rarer class to the other; then yes.
+    answers = {"Which column": "\r", "Which class": "\x1b[A\r", "Write this to": "y"}
+    code, shown = on_a_terminal(command, answers, tmp_path)
+    assert code == 0, shown
+    assert "it is the rarer class" in shown
+    told = yaml.safe_load((tmp_path / "p" / "usecase.yaml").read_text(encoding="utf-8"))
+    assert (told["data"]["target"], told["model"]["positive"]) == ("state", "here")
+
+
 @pytest.mark.parametrize(("keys", "code", "said"), [("n", 1, "Nothing was written"), ("\x03", 130, "Interrupted")])
 def test_on_a_terminal_no_and_ctrl_c_write_nothing(spec: Path, tmp_path: Path, keys: str, code: int, said: str) -> None:
-    ended, shown = on_a_terminal([str(BIN), "new", str(spec), "--out", str(tmp_path / "p")], keys, tmp_path)
+    ended, shown = on_a_terminal(
+        [str(BIN), "new", str(spec), "--out", str(tmp_path / "p")], {"Write this to": keys}, tmp_path
+    )
     assert ended == code, shown
     assert said in shown
     assert [p.name for p in tmp_path.iterdir()] == ["in"]
