@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ProjectOpener = Callable[[], "Project"]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
-Stage = Annotated[str, typer.Option("--stage", help="dev, staging or prod.")]
+Stage = Annotated[str, typer.Option("--stage", envvar="AI_FACTORY_STAGE", help="dev, staging or prod.")]
 Version = Annotated[int, typer.Argument(help="The model version, as `show` lists it.", metavar="VERSION", min=1)]
 
 
@@ -141,7 +141,9 @@ def _add_production(app: typer.Typer, project: ProjectOpener) -> None:
     @app.command()
     def serve(
         stage: Stage = "dev",
-        host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
+        host: Annotated[
+            str, typer.Option("--host", envvar="AI_FACTORY_HOST", help="The address to listen on.")
+        ] = "127.0.0.1",
         port: Annotated[
             int, typer.Option("--port", help="The port to listen on; 0: any free one.", min=0, max=65535)
         ] = 8080,
