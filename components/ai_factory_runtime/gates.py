@@ -150,7 +150,7 @@ def robustness(damages: Sequence[Damage], max_drop: float) -> GateResult:
         sentence = f"at most {max_drop:.0%} of the gain over the baseline may be lost; lost with {named}"
     else:
         sentence = f"at most {worst.loss:.1%} of the gain over the baseline is lost ({worst.feature!r} {worst.kind}), allowed is {max_drop:.0%}"
-    return GateResult(ROBUSTNESS, not over, worst.loss, max_drop, sentence)
+    return GateResult(ROBUSTNESS, not over, _number(worst.loss), max_drop, sentence)
 
 
 def latency(measured: Latency, p99_ms: float) -> GateResult:

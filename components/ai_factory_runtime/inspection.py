@@ -59,7 +59,10 @@ class Importance:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """How much of the gain over the baseline is lost (1 is all of it) when one feature is damaged. NaN: no gain to lose."""
+    """How much of the gain over the baseline is lost (1 is all of it) when one feature is damaged.
+
+    NaN: there is no gain to lose. Infinite: the model raised `error` instead of an answer.
+    """
 
     feature: str
     kind: str
@@ -150,7 +153,9 @@ def damages(
             try:
                 after = sign * metric(name, Judged(truth, answer(rows.assign(**{column.name: values})), signature))
             except Exception as error:  # noqa: BLE001 - the scientist's code; that it cannot answer is the finding
-                found.append(Damage(column.name, kind, 1.0, f"{type(error).__name__}: {error}".splitlines()[0]))
+                found.append(
+                    Damage(column.name, kind, float("inf"), f"{type(error).__name__}: {error}".splitlines()[0])
+                )
                 continue
             found.append(Damage(column.name, kind, (before - after) / gained if gained > 0 else float("nan")))
     return tuple(found)
@@ -160,10 +165,10 @@ def latency(
     estimator: Any, signature: Signature, rows: pd.DataFrame, *, calls: int = 100, seconds: float = 2.0
 ) -> Latency:
     """The time of one row's prediction. Stops early after `seconds`, but not before twenty calls."""
-    single = [rows.iloc[[i % len(rows)]] for i in range(calls)]
-    predict(estimator, signature, single[0])
+    predict(estimator, signature, rows.iloc[[0]])
     took: list[float] = []
-    for row in single:
+    for call in range(calls):
+        row = rows.iloc[[call % len(rows)]]
         start = time.perf_counter()
         predict(estimator, signature, row)
         took.append((time.perf_counter() - start) * 1000)

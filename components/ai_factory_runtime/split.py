@@ -151,7 +151,7 @@ def _strata(frame: pd.DataFrame, usecase: UseCase) -> pd.Series[Any]:
 def _allocate(unit: Positions, strata: npt.NDArray[Any], shares: list[float], seed: int) -> Positions:
     """A part for every row: whole units, each stratum divided by `shares`, the last part served first.
 
-    A unit belongs to the stratum of its first row. A stratum of two units or more reaches at least two parts.
+    A unit belongs to the stratum of its first row. A stratum of two units or more is in the last part and in another.
     """
     random = np.random.default_rng(seed)
     _, first, inverse, sizes = np.unique(unit, return_index=True, return_inverse=True, return_counts=True)
@@ -161,8 +161,11 @@ def _allocate(unit: Positions, strata: npt.NDArray[Any], shares: list[float], se
         filled = np.cumsum(sizes[members]) - sizes[members] / 2  # a unit lies where its middle row lies
         edges = np.cumsum(shares[::-1]) * sizes[members].sum()
         parts = len(shares) - 1 - np.minimum(np.searchsorted(edges, filled, side="right"), len(shares) - 1)
-        if len(members) > 1 and len(np.unique(parts)) == 1:
-            parts[0] = len(shares) - 1 if parts[0] != len(shares) - 1 else 0
+        last = len(shares) - 1
+        if len(members) > 1 and not (parts == last).any():
+            parts[0] = last
+        elif len(members) > 1 and (parts == last).all():
+            parts[0] = 0
         part_of_unit[members] = parts
     return part_of_unit[inverse]
 
