@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -171,21 +172,18 @@ class RequestSchema:
         try:
             checked = self._adapters[column.name].validate_python(values)
         except ValidationError as error:
-            if column.type in NUMBERS:
-                problems.extend(
-                    _number_problem(column, e) for e in error.errors(include_url=False, include_context=False)
-                )
-                return np.zeros(len(values))
-            return _read_leniently(column, values, problems)
+            if column.type not in NUMBERS:
+                return _read_leniently(column, values, problems)
+            found = {int(e["loc"][0]): e for e in error.errors(include_url=False, include_context=False)}
+            problems.extend(
+                _number_problem(column, row, e) for row, e in found.items() if not _broken_whole(column, values[row])
+            )
+            checked = [None if row in found else value for row, value in enumerate(values)]
         if column.type in NUMBERS:
-            numbers = np.array(checked, dtype=np.float64)
             if column.type == "integer":
-                for i in np.flatnonzero(numbers != np.floor(numbers)):
-                    if not np.isnan(numbers[i]):
-                        problems.add(
-                            Problem(int(i), column.name, not_of_type(column), shown(values[i]), allowed(column))
-                        )
-            return numbers
+                broken = [row for row, value in enumerate(values) if _broken_whole(column, value)]
+                problems.extend(_problem(column, row, not_of_type(column), values[row]) for row in broken)
+            return np.array(checked, dtype=np.float64)
         return pd.array(checked, dtype="boolean" if column.type == "boolean" else TEXT)
 
     def _unknown(self, names: dict[str, int]) -> Iterable[Problem]:
@@ -238,24 +236,32 @@ def _value_type(column: Column) -> Any:
     return kind | None if column.nullable else kind
 
 
-def _number_problem(column: Column, error: Any) -> Problem:
+def _problem(column: Column, row: int, reason: str, value: object) -> Problem:
+    return Problem(row, column.name, reason, shown(value), allowed(column))
+
+
+def _number_problem(column: Column, row: int, error: Any) -> Problem:
     reasons = {"greater_than_equal": below(column), "less_than_equal": above(column)}
-    value = error["input"]
-    reason = NO_VALUE if value is None else reasons.get(error["type"], not_of_type(column))
-    return Problem(int(error["loc"][0]), column.name, reason, shown(value), allowed(column))
+    reason = NO_VALUE if error["input"] is None else reasons.get(error["type"], not_of_type(column))
+    return _problem(column, row, reason, error["input"])
+
+
+def _broken_whole(column: Column, value: object) -> bool:
+    """Whether a number has a fraction where the column takes none; that counts before its bounds."""
+    return column.type == "integer" and isinstance(value, float) and math.isfinite(value) and not value.is_integer()
 
 
 def _read_leniently(column: Column, values: list[Any], problems: _Problems) -> Any:
     """A category or boolean by the rules that read files: 1 is the category "1", "yes" is true."""
     nested = [i for i, v in enumerate(values) if isinstance(v, (dict, list))]
     reason = OTHER if column.categories is not None else not_of_type(column)
-    problems.extend(Problem(i, column.name, reason, shown(values[i]), allowed(column)) for i in nested)
+    problems.extend(_problem(column, i, reason, values[i]) for i in nested)
     plain = [None if isinstance(v, (dict, list)) else v for v in values]
     converted, broken = screen_column(pd.Series(plain, dtype=object, name=column.name), column)
     for rule in broken:
         for i in np.flatnonzero(rule.rows):
             if i not in nested:
-                problems.add(Problem(int(i), column.name, rule.reason, shown(values[i]), allowed(column)))
+                problems.add(_problem(column, int(i), rule.reason, values[i]))
     return converted.array
 
 

@@ -40,6 +40,7 @@ from ai_factory_runtime.stages import Deployed, load_deployed
 MAX_BODY = 6 * 1024 * 1024  # as SageMaker's own limit
 BODY_SECONDS = 30.0
 MAX_CONNECTIONS = 256
+BACKLOG = 1024
 SHUTDOWN_SECONDS = 10
 CAPTURE_VARIABLE = "AI_FACTORY_CAPTURE_RATE"
 
@@ -288,17 +289,20 @@ def _capture_rate() -> float:
 
 def _listen(host: str, port: int) -> socket.socket:
     """A socket bound to the address. Raises AddressUnavailable."""
+    if not 0 <= port <= 65_535:  # the operating system would take it modulo 65,536
+        raise AddressUnavailable(host=host, port=port, problem="a port is a number from 0 to 65535")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, socket.SOCK_STREAM)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
+            listener.listen(BACKLOG)  # from here on callers wait instead of being refused
         except OSError:
             listener.close()
             raise
-    except (OSError, OverflowError) as error:
-        problem = getattr(error, "strerror", None) or str(error)
+    except OSError as error:
+        problem = error.strerror or str(error)
         raise AddressUnavailable(host=host, port=port, problem=problem) from error
     return listener
 
