@@ -357,3 +357,9 @@ def test_a_reader_that_goes_away_causes_no_traceback(spec: Path) -> None:
         assert process.stderr is not None
         process.stdout.close()
         assert b"Traceback" not in process.stderr.read()
+
+
+def test_the_shell_completes_commands() -> None:
+    asked = {"_AI_FACTORY_COMPLETE": "complete_bash", "COMP_WORDS": "ai-factory pl", "COMP_CWORD": "1"}
+    done = subprocess.run([str(BIN)], env={**os.environ, **asked}, text=True, capture_output=True, check=False)
+    assert done.stdout.split() == ["plan"]
