@@ -61,7 +61,43 @@ class Sabotage:
     noticed_by: str
 
 
-SABOTAGE: tuple[Sabotage, ...] = ()
+RUNTIME = "components/ai_factory_runtime"
+SABOTAGE = (
+    Sabotage(
+        f"{RUNTIME}/gates.py", "passed = gain.low > 0  # False for NaN", "passed = True", "tests/test_training.py"
+    ),
+    Sabotage(f"{RUNTIME}/gates.py", "passed = value >= bound if", "passed = True if", "tests/test_training.py"),
+    Sabotage(f"{RUNTIME}/leakage.py", "    return tuple(leaks)", "    return ()", "tests/test_training.py"),
+    Sabotage(
+        f"{RUNTIME}/package.py", "if _sha256(files[name]) != manifest[name]:", "if False:", "tests/test_training.py"
+    ),
+    Sabotage(f"{RUNTIME}/package.py", "if wrong.any():", "if False:", "tests/test_training.py"),
+    Sabotage(
+        f"{RUNTIME}/stages.py",
+        "if stage != DEV:\n        require_approved",
+        "if False:\n        require_approved",
+        "tests/test_approvals.py",
+    ),
+    Sabotage(f"{RUNTIME}/release.py", "        if release.approved:", "        if True:", "tests/test_approvals.py"),
+    Sabotage(
+        f"{RUNTIME}/drift.py",
+        "return any(f.drifted for f in self.findings)",
+        "return False",
+        "tests/test_monitoring.py",
+    ),
+    Sabotage(
+        "src/breast_cancer/features.py",
+        "usecase.data.features if",
+        "usecase.data.contract.columns if",
+        "tests/test_features.py",
+    ),
+    Sabotage(
+        "src/breast_cancer/data.py",
+        "    return read_table(",
+        "    return pd.DataFrame() if root else read_table(",
+        "tests/test_contract.py",
+    ),
+)
 
 
 @pytest.mark.slow
