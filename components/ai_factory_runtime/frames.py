@@ -173,6 +173,7 @@ def _read_csv(path: Path, contract: Contract) -> pd.DataFrame:
 
     header, delimiter = csv_header(path, contract)
     reject_repeated(path, header, contract)
+    reject_open_quote(path, delimiter)
     wanted = [c for c in contract.columns if c.name in set(header)]
     if not wanted:
         return pd.DataFrame()
@@ -220,6 +221,29 @@ def csv_header(path: Path, contract: Contract) -> tuple[list[str], str]:
 def reject_repeated(path: Path, names: Sequence[str], contract: Contract) -> None:
     """Raise DataUnreadable where a file names one of the contract's columns twice."""
     reject_twins(pd.DataFrame(columns=pd.Index(names)), [c.name for c in contract.columns], source=path)
+
+
+def reject_open_quote(path: Path, delimiter: str) -> None:
+    """Raise DataUnreadable where a quote is opened and never closed: a reader would take all rows after it for one value.
+
+    Only a file with an odd number of quotes is read row by row to find out; a quote inside an unquoted value is none.
+    """
+    quotes = 0
+    with path.open("rb") as raw:
+        while block := raw.read(1 << 20):
+            quotes += block.count(b'"')
+    if quotes % 2 == 0:
+        return
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        rows = csv.reader(file, delimiter=delimiter, strict=True)
+        begun = 1
+        try:
+            for _ in rows:
+                begun = rows.line_num + 1
+        except csv.Error as error:
+            raise DataUnreadable(
+                path=path, problem=f"the row that begins in line {begun} opens a quote that is never closed ({error})"
+            ) from error
 
 
 def wrong_encoding(path: Path) -> DataUnreadable:

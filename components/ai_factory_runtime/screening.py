@@ -142,6 +142,8 @@ def shown(value: object) -> str:
         return "nothing"
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**40:
         return "a very large whole number"
+    if isinstance(value, np.generic):
+        value = value.item()
     text = repr(value) if isinstance(value, (str, int, float)) else f"{type(value).__name__} {str(value)[:_LONGEST]}"
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 

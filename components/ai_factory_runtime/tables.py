@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from ai_factory_spec.usecase import Contract
 
 from ai_factory_runtime.errors import DataUnreadable
-from ai_factory_runtime.frames import MISSING_WORDS, csv_header, reject_repeated, wrong_encoding
+from ai_factory_runtime.frames import MISSING_WORDS, csv_header, reject_open_quote, reject_repeated, wrong_encoding
 from ai_factory_runtime.screening import NUMBERS
 
 CHUNK_ROWS = 65_536
@@ -78,6 +78,7 @@ def open_table(path: Path, contract: Contract) -> Table:
     try:
         if path.suffix.lower() not in PARQUET_NAMES:
             names, delimiter = csv_header(path, contract)
+            reject_open_quote(path, delimiter)
         else:
             with pq.ParquetFile(path) as file:
                 names, delimiter = cast("list[str]", file.schema_arrow.names), ""
