@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import jinja2
 
@@ -39,10 +39,11 @@ def lay(layer: Layer, plan: Plan, usecase_text: str) -> tuple[FileTree, str]:
 
 
 def data_path(source: Path) -> str:
-    """Where the data file goes in the repository: data/ and its own name, or a plain one where no system could hold that."""
-    path = f"data/{source.name}"
-    try:
-        check_path(path)
-    except UnsafePath:
-        return f"data/data{PurePosixPath(source.name).suffix.rstrip('. ')}"
-    return path
+    """Where the data file goes in the repository: data/ and its own name, or a plain one where some system could not hold that."""
+    for name in (source.name, f"data{source.suffix}"):
+        try:
+            check_path(f"data/{name}")
+        except UnsafePath:
+            continue
+        return f"data/{name}"
+    return "data/data"
