@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import keyword
 import re
@@ -110,8 +111,9 @@ def test_every_generated_file_stays_valid_and_the_text_arrives_unharmed(asked: d
     assert described == (wanted.title.strip() or wanted.name)
 
 
+@functools.cache
 def parse(path: str, data: bytes) -> bool:
-    """Parse a file by its format's own parser; whether there is one."""
+    """Parse a file by its format's own parser; whether there is one. The same bytes are parsed once."""
     suffix, name = PurePosixPath(path).suffix, PurePosixPath(path).name
     if suffix == ".py":
         ast.parse(data.decode())
