@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="ai-factory",
     help="From a data file to a running, governed model repository.\n\n"
-    "  ai-factory new --data churn.csv --target churned --out churn",
+    "\b\n  ai-factory new --data churn.csv --target churned --out churn",
     no_args_is_help=True,
     # Plain help: rich would double the time `--help` takes.
     rich_markup_mode=None,
@@ -93,7 +93,7 @@ def _root(
 def new(
     spec: Annotated[
         Path | None,
-        typer.Argument(help="The use case: usecase.yaml. Or give --data.", metavar="[SPEC]", show_default=False),
+        typer.Argument(help="The use case: usecase.yaml. Or give --data.", metavar="SPEC", show_default=False),
     ] = None,
     data: Annotated[Path | None, typer.Option("--data", help="A CSV or Parquet file instead of a use case.")] = None,
     target: Annotated[str | None, typer.Option("--target", help="With --data: the column to predict.")] = None,
@@ -108,9 +108,9 @@ def new(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and the files; write nothing.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write a new repository from a use case, or straight from a data file.
+    """Write a new repository.
 
-    On a terminal it asks what it cannot infer, and shows the plan before it writes.
+    It is made from a use case, or straight from a data file. On a terminal it asks what it cannot infer, and shows the plan before it writes.
 
     \b
       ai-factory new usecase.yaml --out churn
@@ -165,7 +165,8 @@ def plan(
 ) -> None:
     """Which blueprints a use case needs, in which order. Writes nothing.
 
-    ai-factory plan usecase.yaml --explain
+    \b
+      ai-factory plan usecase.yaml --explain
     """
     from ai_factory import pipeline, report, views
 
@@ -192,9 +193,10 @@ def list_blueprints(as_json: Json = False) -> None:
 def show_blueprint(
     name: Annotated[str, typer.Argument(help="An id such as stacks/serving, or a bare name.")], as_json: Json = False
 ) -> None:
-    """What a blueprint gives, needs and conflicts with, and the variables its templates use.
+    """What a blueprint gives, needs and brings.
 
-    ai-factory blueprints show stacks/serving
+    \b
+      ai-factory blueprints show stacks/serving
     """
     from ai_factory import pipeline, report, views
 

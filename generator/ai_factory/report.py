@@ -13,6 +13,8 @@ from typing import Any, TextIO
 
 from ai_factory_spec.errors import FactoryError
 
+from ai_factory import assets
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -47,7 +49,7 @@ def show_error(error: FactoryError, *, as_json: bool) -> None:
     _write(sys.stderr, f"Error: {printable(str(error))}")
     if error.hint:
         _write(sys.stderr, f"Next: {printable(error.hint)}")
-    _write(sys.stderr, f"More: playbooks/errors.md#{error.slug}")
+    _write(sys.stderr, f"More: {assets.playbooks() / 'errors.md'}, section {error.slug}")
 
 
 def show_interrupted() -> None:

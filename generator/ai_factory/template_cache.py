@@ -14,7 +14,7 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import CodeType
 
@@ -37,7 +37,7 @@ def load(name: str) -> dict[str, CodeType]:
     """The compiled templates stored under a key; empty where there are none that can be trusted."""
     try:
         raw = _read_own(folder() / name)
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: a user without a home
         return {}
     digest, payload = raw[:32], raw[32:]
     if hashlib.sha256(payload).digest() != digest:
@@ -49,7 +49,7 @@ def load(name: str) -> dict[str, CodeType]:
 def save(name: str, codes: Mapping[str, CodeType]) -> None:
     """Store compiled templates under a key; silently nothing where the cache cannot be written or trusted."""
     payload = marshal.dumps(dict(codes))
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, RuntimeError):
         here = folder()
         here.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not _is_own(here.lstat(), stat.S_ISDIR):
@@ -76,12 +76,11 @@ def _read_own(path: Path) -> bytes:
         return file.read()
 
 
-def _is_own(found: os.stat_result, kind: object) -> bool:
-    right_kind = kind(found.st_mode) if callable(kind) else False
+def _is_own(found: os.stat_result, is_kind: Callable[[int], bool]) -> bool:
     user = getattr(os, "geteuid", None)
     if user is None:  # Windows: a profile folder is private by its access list
-        return right_kind
-    return right_kind and found.st_uid == user() and not found.st_mode & 0o077
+        return is_kind(found.st_mode)
+    return is_kind(found.st_mode) and found.st_uid == user() and not found.st_mode & 0o077
 
 
 def _prune(here: Path) -> None:

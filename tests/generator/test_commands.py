@@ -103,7 +103,7 @@ def test_an_error_has_message_next_command_and_page_and_an_exit_code(run: Run, s
     message, hint, page = done.err.splitlines()
     assert message.startswith(f"Error: {tmp_path / 'p'} is not empty; a new project needs")
     assert hint == "Next: Name another one: `--out DIR`."
-    assert page == "More: playbooks/errors.md#destination-exists"
+    assert page == f"More: {ROOT / 'playbooks' / 'errors.md'}, section destination-exists"
 
 
 def test_an_error_as_json_is_a_document(run: Run, spec: Path, tmp_path: Path) -> None:

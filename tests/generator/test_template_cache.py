@@ -78,6 +78,17 @@ def test_a_folder_that_cannot_be_written_costs_nothing_but_time(
     assert template_cache.load(NAME) == {}
 
 
+def test_a_user_without_a_home_has_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(*_: object) -> None:
+        raise KeyError
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    template_cache.save(NAME, codes())
+    assert template_cache.load(NAME) == {}
+
+
 def test_the_key_changes_with_everything_the_code_depends_on() -> None:
     keys = {
         template_cache.key(digest, jinja_version=jinja, factory_version=factory)
