@@ -42,8 +42,9 @@ def findings(usecase: View) -> Iterator[Finding]:
     yield from contract_agrees(contract)
     yield from data_agrees(data)
     yield from model_agrees(usecase.section("model"))
-    for name, threshold in acceptance.named("metrics"):
-        yield from threshold_agrees(threshold, METRICS.get(name))
+    for _, threshold in acceptance.named("metrics"):
+        yield from threshold_agrees(threshold)
+    yield from acceptance_agrees(acceptance)
     yield from fairness_agrees(acceptance.section("fairness"))
     yield from deployment_agrees(usecase.section("deployment"))
     yield from sections_agree(usecase)
@@ -194,28 +195,33 @@ def model_agrees(model: View) -> Iterator[Finding]:
         yield Finding(model.at("positive"), f"fits only a binary task, not {task}", "remove it")
 
 
-def threshold_agrees(threshold: View, metric: Metric | None = None) -> Iterator[Finding]:
-    """A threshold bounds something, on the side that matters, within what the metric can reach."""
+def threshold_agrees(threshold: View) -> Iterator[Finding]:
+    """A threshold bounds something, and some value passes."""
     low, high = threshold.number("min"), threshold.number("max")
     if threshold.absent("min") and threshold.absent("max"):
         yield Finding(threshold.path, "a threshold needs `min` or `max`", "e.g. {min: 0.8}")
     if low is not None and high is not None and low > high:
         yield Finding(threshold.at("max"), f"max {high} is smaller than min {low}: no model passes")
-    if metric is None:
-        return
-    for key, bound in (("min", low), ("max", high)):
+
+
+def acceptance_agrees(acceptance: View) -> Iterator[Finding]:
+    """Each threshold bounds its metric on the side that matters, within what the metric can reach."""
+    for name, threshold in acceptance.named("metrics"):
+        if name in METRICS:
+            yield from _bounds_metric(threshold, METRICS[name])
+
+
+def _bounds_metric(threshold: View, metric: Metric) -> Iterator[Finding]:
+    for key in ("min", "max"):
+        bound = threshold.number(key)
         if bound is not None and not metric.low <= bound <= metric.high:
-            yield Finding(
-                threshold.at(key),
-                f"{metric.name} lies between {metric.low:g} and {metric.high:g}; {bound:g} is outside",
-            )
+            span = f"{metric.name} lies between {metric.low:g} and {metric.high:g}"
+            yield Finding(threshold.at(key), f"{span}; {bound:g} is outside")
     worse, better = ("max", "min") if metric.greater_is_better else ("min", "max")
     if not threshold.absent(worse) and threshold.absent(better):
         direction = "larger" if metric.greater_is_better else "smaller"
-        yield Finding(
-            threshold.at(worse), f"{metric.name} is better when {direction}: `{worse}` alone lets the worst models pass",
-            f"use `{better}`",
-        )  # fmt: skip
+        message = f"{metric.name} is better when {direction}: `{worse}` alone lets the worst models pass"
+        yield Finding(threshold.at(worse), message, f"use `{better}`")
 
 
 def fairness_agrees(fairness: View) -> Iterator[Finding]:

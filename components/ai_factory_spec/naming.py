@@ -31,22 +31,26 @@ _SOFT_KEYWORDS = frozenset({"case", "match", "type"})
 
 # Import names in the environment of a generated repository; a package of that name would hide the real one.
 _DISTRIBUTIONS = _words(
-    "ai_factory ai_factory_infra ai_factory_runtime ai_factory_spec alembic annotated_doc annotated_types anyio arpeggio "
-    "astroid attr attrs aws boto3 botocore build bump cachetools catboost certifi cfgv charset_normalizer click "
-    "cloudpickle colorama cookiecutter copier coverage cryptography cycler cython databricks debugpy deprecated dill "
-    "dns docker dotenv duckdb evidently fairlearn fastapi fastparquet filelock flask flexcache flexparser flit fonttools "
-    "fsspec git gitdb google greenlet grpc gunicorn h11 hatch hatchling httpcore httptools httpx huggingface_hub hypothesis idna "
-    "importlib_metadata importlib_resources iniconfig ipykernel ipython ipywidgets itsdangerous jinja2 jmespath joblib "
-    "jsonschema jupyter kiwisolver lightgbm llvmlite mako markdown_it markupsafe marshmallow matplotlib matplotlib_inline "
-    "mdurl mlflow moto multidict mypy mypy_extensions mypyc narwhals networkx nltk notebook numba numpy onnx onnxruntime "
-    "openpyxl opentelemetry orjson packaging pandas pandera pandas_stubs parver pathspec patsy pil pip pipx pkg_resources "
-    "platformdirs plotly pluggy polars prettytable prometheus_client prompt_toolkit proto psutil pulumi pulumi_aws pulumi_policy "
-    "py pyarrow pycparser pydantic pydantic_core pydantic_settings pygments pyparsing pytest pytz pywin32 questionary "
-    "referencing requests rich rpds ruff s3fs s3transfer sagemaker scipy seaborn semver setuptools shap shellingham simplejson "
-    "six skimage sklearn skops smmap sniffio sortedcontainers sqlalchemy sqlglot sqlparse starlette statsmodels streamlit "
-    "tabulate tensorflow textual threadpoolctl tokenizers tomlkit torch tornado tqdm traitlets transformers typeguard typer "
-    "typing_extensions typing_inspect typing_inspection tzdata tzlocal ujson urllib3 uv uvicorn uvloop virtualenv watchfiles "
-    "websockets werkzeug wheel wrapt xdist xgboost yaml yarl zipp zizmor"
+    "adbc_driver_duckdb ai_factory ai_factory_infra ai_factory_runtime ai_factory_spec alembic annotated_doc "
+    "annotated_types anyio arpeggio arrow ast_serialize astroid attr attrs aws binaryornot boto3 botocore build bump "
+    "cachetools catboost certifi cffi cfgv charset_normalizer check_jsonschema click cloudpickle colorama "
+    "cookiecutter copier coverage cryptography cycler cython databricks dateutil debugpy deprecated dill dns docker "
+    "dotenv duckdb dunamai evidently execnet fairlearn fastapi fastparquet filelock flask flexcache flexparser flit "
+    "fonttools fsspec funcy git gitdb google greenlet grpc gunicorn h11 hatch hatchling httpcore httptools httpx "
+    "huggingface_hub hypothesis idna importlib_metadata importlib_resources iniconfig ipykernel ipython ipywidgets "
+    "itsdangerous jinja2 jinja2_ansible_filters jmespath joblib jsonschema jsonschema_specifications jupyter "
+    "kiwisolver librt lightgbm llvmlite mako markdown_it markupsafe marshmallow matplotlib matplotlib_inline mdurl "
+    "mlflow moto msgpack multidict mypy mypy_extensions mypyc narwhals networkx nltk notebook numba numpy onnx "
+    "onnxruntime openpyxl opentelemetry orjson packaging pandas pandas_stubs pandera parver pathspec patsy pil pip "
+    "pipx pkg_resources platformdirs plotly pluggy plumbum polars prettytable prometheus_client prompt_toolkit proto "
+    "psutil pulumi pulumi_aws pulumi_policy py pyarrow pyasn1 pyasn1_modules pycparser pydantic pydantic_core "
+    "pydantic_settings pygments pyparsing pyproject_hooks pytest pytz pywin32 questionary referencing regress "
+    "requests responses rich rpds ruamel ruff s3fs s3transfer sagemaker scipy seaborn semver setuptools shap "
+    "shellingham simplejson six skimage sklearn skops slugify smmap sniffio sortedcontainers sqlalchemy sqlglot "
+    "sqlparse starlette statsmodels streamlit tabulate tensorflow text_unidecode textual threadpoolctl tokenizers "
+    "tomlkit torch tornado tqdm traitlets transformers trove_classifiers typeguard typer typing_extensions "
+    "typing_inspect typing_inspection tzdata tzlocal ujson urllib3 uv uvicorn uvloop virtualenv watchfiles wcwidth "
+    "websockets werkzeug wheel wrapt xdist xgboost xmltodict yaml yarl zipp zizmor"
 )
 
 # Folders at the root of a generated repository.
@@ -54,16 +58,20 @@ _FOLDERS = _words("artifacts build components data dist docs governance infra sc
 
 # Commands a shell has, or that a developer or a Makefile types in such a repository.
 _COMMANDS = _words(
-    "activate alias apt awk aws az base64 bash bg black brew bunzip2 bzip2 cargo cat cd chmod chown clear cmd cmp comm command conda cp "
-    "cron crontab curl cut cython date dd deactivate df diff dir dirname disown docker du echo ed emacs env eval exec exit expand export "
-    "expr factor false fc fg file find fish fmt fold free ftp gcc gcloud gh git grep groups gunzip gzip halt hash head help history host "
-    "hostname iconv id info init install ipython jobs join jq jupyter kill kubectl last less let link ln local locale login logout ls "
-    "lsof mail make man mamba md5sum mkdir mkfifo mlflow more mount mv nano nc nice nl node nohup npm npx open openssl paste "
-    "patch perl ping pip pip3 pipx popd pr printf ps push pushd pwd py pytest python python3 r read reboot reset "
-    "return rg rm rmdir rsync ruby ruff run scp screen sed select seq service set sftp sh sha256sum shift shred shutdown sleep "
-    "sort source split ssh stat strings stty su sudo sum suspend swap sync tac tail tar tee telnet terraform test time timeout times tmux "
-    "top touch tr trap true tsort tty type ulimit umask unalias uname unexpand uniq unlink unset unzip uptime users uv uvicorn uvx "
-    "vi view vim w wait watch wc wget which who whoami xargs yes zip zsh"
+    "activate alias apt awk aws az base64 bash bg binaryornot black brew bunzip2 bzip2 cargo cat cd cffi-gen-src "
+    "check-jsonschema chmod chown clear cmd cmp comm command conda cp cron crontab curl cut cython date dd deactivate "
+    "debugpy-adapter df diff dir dirname disown dmypy docker du dunamai echo ed emacs env eval exec exit expand "
+    "export expr f2py factor false fc fg file find fish fmt fold free ftp gcc gcloud gh git grep groups gunzip gzip "
+    "halt hash head help history host hostname iconv id info init install ipython jobs join jq jupyter kill kubectl "
+    "last less let link ln local locale login logout ls lsof mail make mako-render mamba man md5sum mkdir mkfifo "
+    "mlflow more mount mv nano nc nice nl node nohup normalizer npm npx numpy-config open openssl "
+    "opentelemetry-bootstrap opentelemetry-instrument paste patch perl ping pip pip3 pipx popd pr printf ps push "
+    "pushd pwd py pygmentize pyproject-build pysemver pytest python python3 r read reboot reset return rg rm rmdir "
+    "rsync ruby ruff run scp screen sed select seq service set sftp sh sha256sum shift shred shutdown sleep slugify "
+    "sort source split sqlformat ssh stat strings stty stubgen stubtest su sudo sum suspend swap sync tac tail tar "
+    "tee telnet terraform test time timeout times tmux top touch tr trap trove-classifiers true tsort tty type ulimit "
+    "umask unalias uname unexpand uniq unlink unset unzip uptime users uv uvicorn uvx vi view vim w wait watch wc "
+    "wget which who whoami xargs yes zip zsh"
 )
 
 

@@ -268,6 +268,9 @@ class Acceptance(_Strict):
         (), description="Features that may predict the target almost perfectly; others stop the run as leaks."
     )
 
+    def _findings(self) -> Iterator[Finding]:
+        return checks.acceptance_agrees(View(self))
+
 
 class Rollout(_Strict):
     """How a new version meets traffic."""
