@@ -42,7 +42,6 @@ class DataFacts:
 
     read: int
     set_aside: int
-    unlabelled: int
     learned_from: int
     held_out: int
     how: str

@@ -19,7 +19,7 @@ SHARED_ROWS = 0.05  # the share of held-out rows that may also be among the rows
 _ROWS_LOOKED_AT = 20_000
 _FEWEST_ROWS = 50  # with fewer, a good feature orders them perfectly by luck
 _LEAVES = 128
-_DENSE = 0.5  # bad and unlabelled rows leave gaps in a row number
+_DENSE = 0.5  # rows set aside leave gaps in a row number
 _DROP_COLUMN = (
     "List such a column under data.ignore in usecase.yaml; if its value is truly known before the target is, "
     "list it under acceptance.allowed_leakage."

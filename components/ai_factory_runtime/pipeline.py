@@ -91,7 +91,7 @@ class RunResult:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Protected, canonical rows with a target, how they are split, and what became of the others."""
+    """Protected, canonical rows, how they are split, and what became of the others."""
 
     frame: pd.DataFrame
     split: Split
@@ -190,22 +190,20 @@ def _prepare(project: Project, folder: Path, say: Progress) -> _Rows:
             quarantined.to_csv(partial, index_label="row")
     require(examined, data.contract)
     frame = protect(examined.good, data.pii, key, keep_apart=data.id)
-    labelled = frame[frame[data.target].notna()].reset_index(drop=True)
-    say("split", f"{len(labelled)} rows")
-    found = split(labelled, usecase)
+    say("split", f"{len(frame)} rows")
+    found = split(frame, usecase)
     say("leakage", f"{len(data.features)} features")
-    leaks = find_leaks(labelled, usecase, found)
+    leaks = find_leaks(frame, usecase, found)
     if leaks:
         raise LeakageFound(leaks=leaks)
     facts = DataFacts(
         read=len(raw),
         set_aside=len(examined.set_aside),
-        unlabelled=len(frame) - len(labelled),
         learned_from=len(found.development),
         held_out=len(found.test),
         how=found.how,
     )
-    return _Rows(labelled, found, facts)
+    return _Rows(frame, found, facts)
 
 
 def _train_and_evaluate(project: Project, rows: _Rows, say: Progress) -> _Evaluated:

@@ -50,7 +50,7 @@ class Split:
 
 
 def split(frame: pd.DataFrame, usecase: UseCase) -> Split:
-    """Split canonical rows with a known target. The same rows and seed give the same split. Raises DataUnusable."""
+    """Split canonical rows. The same rows and seed give the same split. Raises DataUnusable."""
     data, model = usecase.data, usecase.model
     if len(frame) < _FEWEST_ROWS:
         raise DataUnusable(
