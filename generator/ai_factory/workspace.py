@@ -62,7 +62,7 @@ def create(
     resolved = check_target(target)
     made: list[Path] = []
     try:
-        made = _make_parents(resolved.parent)
+        _make_parents(resolved.parent, made)
         with _staging(resolved) as staging:
             _write(staging, tree)
             digests = {file.path: _copy(file, staging / file.path) for file in incoming}
@@ -107,14 +107,12 @@ def check_source(data: Path) -> None:
         pass
 
 
-def _make_parents(folder: Path) -> list[Path]:
-    """Make the missing folders above the target; returns those made, the outermost first."""
+def _make_parents(folder: Path, made: list[Path]) -> None:
+    """Make the missing folders above the target, the outermost first, and note each in `made`."""
     missing = [p for p in (folder, *folder.parents) if not p.exists()]
-    made = []
     for path in reversed(missing):
         path.mkdir()
         made.append(path)
-    return made
 
 
 @contextlib.contextmanager

@@ -110,6 +110,12 @@ def test_a_target_below_a_file_is_refused(tmp_path: Path) -> None:
         create(tmp_path / "file" / "deep" / "p")
 
 
+def test_folders_made_before_one_that_cannot_be_made_are_removed_again(tmp_path: Path) -> None:
+    with pytest.raises(CannotWrite, match="name is too long"):
+        create(tmp_path / "x" / "y" / ("z" * 300) / "p")
+    assert names(tmp_path) == []
+
+
 def test_a_name_no_file_system_holds_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CannotWrite, match="its name is too long"):
         create(tmp_path / ("x" * 300))
