@@ -9,9 +9,11 @@ Assert on what was registered, never inside `apply`: with an output that stays u
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import runpy
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -82,6 +84,9 @@ class Registered:
             )
         return found[0]
 
+    def __contains__(self, kind: object) -> bool:
+        return any(r.type == kind for r in self.resources)
+
     def statements(self) -> Iterator[tuple[Registration, dict[str, Any]]]:
         """Every statement of every policy document, with the resource it belongs to."""
         for resource in self.resources:
@@ -142,10 +147,10 @@ def _loop_of_thread() -> Iterator[None]:
 
 
 class _Answers(mocks.Mocks):
-    """What the cloud would answer: an identifier, an ARN and a name for everything."""
+    """What the cloud would answer: an identifier, an ARN and a name for everything. In a preview, nothing is known yet."""
 
-    def __init__(self, exports: Mapping[str, Mapping[str, Any]], seen: Registered) -> None:
-        self._exports, self._seen = exports, seen
+    def __init__(self, exports: Mapping[str, Mapping[str, Any]], seen: Registered, *, preview: bool) -> None:
+        self._exports, self._seen, self._preview = exports, seen, preview
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
         if args.typ == "pulumi:pulumi:StackReference":
@@ -153,8 +158,8 @@ class _Answers(mocks.Mocks):
             self._seen.reads.append(name)
             exports = self._exports.get(name.split("/")[-2], {})
             return name, {"name": name, "outputs": dict(exports), "secretOutputNames": []}
-        if not args.typ.startswith("aws:"):
-            return args.name, dict(args.inputs)
+        if self._preview or not args.typ.startswith("aws:"):
+            return None if self._preview else args.name, dict(args.inputs)
         service, kind = args.typ.split(":")[1].split("/")[0], args.typ.split(":")[-1]
         name = args.inputs.get("name") or f"{args.name}-1a2b3c4"
         made = {
@@ -249,29 +254,62 @@ def _run(
     preview: bool,
 ) -> Registered:
     seen = Registered(project)
-    answers = _Answers(exports, seen)
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    kept_path = list(sys.path)
-    try:
+    answers = _Answers(exports, seen, preview=preview)
+    failure: Exception | None = None
+    with _own_loop():
         pulumi.runtime.settings.set_root_resource(None)  # type: ignore[arg-type]  # a stack of its own for each program
         pulumi.runtime.set_all_config(dict(values))
         pulumi.runtime.set_mocks(
             answers, project=project, stack=stage, preview=preview, monitor=_Monitor(answers, seen)
         )
-        exported: dict[str, Any] = {}
+        try:
+            _export_of(build, seen)
+        except Exception as error:  # noqa: BLE001 - raised again, once what it left behind is gone
+            failure = _without_frames(error)
+    if failure is not None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # coroutines that nobody awaits any more
+            gc.collect()
+        raise failure
+    return seen
 
-        @pulumi.runtime.test  # type: ignore[no-untyped-call, untyped-decorator, unused-ignore]
-        def program() -> pulumi.Output[Any]:
-            build()
-            root = pulumi.runtime.get_root_resource()
-            exported.update(getattr(root, "outputs", {}) or {})
-            return pulumi.Output.all(**exported).apply(seen.outputs.update)
 
-        program()
+def _export_of(build: Any, seen: Registered) -> None:
+    exported: dict[str, Any] = {}
+
+    @pulumi.runtime.test  # type: ignore[no-untyped-call, untyped-decorator, unused-ignore]
+    def program() -> pulumi.Output[Any]:
+        build()
+        root = pulumi.runtime.get_root_resource()
+        exported.update(getattr(root, "outputs", {}) or {})
+        return pulumi.Output.all(**exported).apply(seen.outputs.update)
+
+    program()
+
+
+@contextmanager
+def _own_loop() -> Iterator[None]:
+    """An event loop for one program; what a program that fails leaves unfinished ends with it, quietly."""
+    loop, path = asyncio.new_event_loop(), list(sys.path)
+    asyncio.set_event_loop(loop)
+    try:
+        yield
     finally:
-        sys.path[:] = kept_path
+        sys.path[:] = path
+        unfinished = asyncio.all_tasks(loop)
+        for task in unfinished:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*unfinished, return_exceptions=True))
         loop.run_until_complete(loop.shutdown_default_executor())
         asyncio.set_event_loop(None)
         loop.close()
-    return seen
+        # Both keep what a failed program had begun: the error with its frames, and outputs that nobody awaits.
+        pulumi.runtime.settings.SETTINGS.rpc_manager.clear()
+        pulumi.runtime.settings.SETTINGS.outputs.clear()
+
+
+def _without_frames(error: Exception) -> Exception:
+    """The error with its traceback as text: its frames hold on to everything the program had begun."""
+    error.add_note("".join(traceback.format_exception(error)))
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)

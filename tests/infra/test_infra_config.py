@@ -1,0 +1,88 @@
+"""A stack's configuration: every problem at once, with what is allowed; nothing is registered before it is right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+from ai_factory_infra.config import ConfigError
+from ai_factory_infra.testing import Registered, run_program
+from helpers_infra import registered, rendered
+
+FOUNDATION = "foundation"
+
+
+def run(stack: str, config: Mapping[str, str], stage: str = "dev", architecture: str = "realtime") -> Registered:
+    exports = {r.project: r.outputs for r in registered(architecture, "dev").values()}
+    return run_program(rendered(architecture=architecture) / "infra" / stack, stage, exports=exports, config=config)
+
+
+def test_all_problems_are_said_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        run(
+            FOUNDATION,
+            {"account": "12345", "monthly_budget": "-1", "network": "internet", "protect": "yes", "project": "X y"},
+        )
+    said = str(caught.value)
+    assert said.startswith("The configuration of churn-foundation, stack dev, is not valid:")
+    for part in (
+        "account: got '12345'; allowed: twelve digits",
+        "monthly_budget: got '-1'; allowed: a number from",
+        "network: got 'internet'; allowed: create, existing, skip",
+        "protect: got 'yes'; allowed: true, false",
+        "project: got 'X y'; allowed: 1 to 40 lower-case letters",
+    ):
+        assert part in said
+
+
+def test_a_stage_that_does_not_exist_is_refused() -> None:
+    program = rendered(architecture="realtime") / "infra" / FOUNDATION
+    (program / "Pulumi.production.yaml").write_text((program / "Pulumi.prod.yaml").read_text(encoding="utf-8"))
+    with pytest.raises(ConfigError, match="the stack 'production' is no stage; allowed: dev, staging, prod"):
+        run_program(program, "production")
+
+
+def test_a_missing_key_is_named_with_the_command_that_sets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ai_factory_infra.testing as testing
+
+    whole = testing.settings
+
+    def without_budget(program: object, stage: str) -> tuple[str, dict[str, str]]:
+        name, values = whole(program, stage)  # type: ignore[arg-type]
+        return name, {k: v for k, v in values.items() if not k.endswith(":monthly_budget")}
+
+    monkeypatch.setattr(testing, "settings", without_budget)
+    with pytest.raises(
+        ConfigError, match="monthly_budget: missing; set it with `pulumi config set monthly_budget VALUE`"
+    ):
+        run(FOUNDATION, {})
+
+
+@pytest.mark.parametrize(
+    ("stack", "config", "said"),
+    [
+        ("serving", {"release": "../other"}, "a folder under releases/"),
+        ("serving", {"instances": "0"}, "a whole number from 1 to 100"),
+        ("serving", {"instances": "1.5"}, "a whole number from 1 to 100"),
+        ("serving", {"rollout_strategy": "shadow"}, "all-at-once, canary, linear"),
+        ("training", {"image_tag": "v 1"}, "1 to 128 letters, digits, dots, hyphens and underscores"),
+        ("training", {"command": "churn; rm -rf /"}, "the project command"),
+        ("monitoring", {"region": "europe"}, "an AWS region"),
+        ("registry", {"permissions_boundary_arn": "boundary"}, "the ARN of an IAM policy"),
+        ("foundation", {"subnet_ids": "subnet-1, vpc-2"}, "ids such as subnet-0a1b2c3d"),
+    ],
+)
+def test_a_bad_value_is_refused_with_what_is_allowed(stack: str, config: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        run(stack, config)
+    assert said in str(caught.value)
+
+
+def test_a_stack_that_reads_what_another_does_not_export_stops() -> None:
+    program = rendered(architecture="realtime") / "infra" / "registry"
+    with pytest.raises(KeyError, match="data_key_arn"):
+        run_program(program, "dev", exports={"churn-foundation": {"alerts_topic_arn": "arn"}})
+
+
+def test_the_organization_of_the_references_can_be_set() -> None:
+    assert run("registry", {"organization": "acme"}).reads == ["acme/churn-foundation/dev"]
