@@ -112,6 +112,9 @@ def _hash(name: str) -> str:
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_LENGTH]
 
 
+# Names of devices on Windows, where no folder can have them.
+_DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))})
+
 RESERVED_PACKAGES: frozenset[str] = (
     frozenset(sys.stdlib_module_names)
     | _STDLIB_OF_OTHER_VERSIONS
@@ -119,4 +122,5 @@ RESERVED_PACKAGES: frozenset[str] = (
     | _SOFT_KEYWORDS
     | _DISTRIBUTIONS
     | _FOLDERS
+    | _DEVICES
 )
