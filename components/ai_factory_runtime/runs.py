@@ -16,10 +16,10 @@ LOCK = "run.lock"
 
 
 def new_run_id(now: dt.datetime | None = None) -> tuple[str, dt.datetime]:
-    """An id that sorts by time and is unique, such as 20260229T101500123Z-9f2c, and the moment in it."""
+    """An id that sorts by time and is unique, such as 20260228T101500123Z-9f2c01ab, and the moment in it."""
     moment = now or dt.datetime.now(dt.UTC)
     stamp = f"{moment:%Y%m%dT%H%M%S}{moment.microsecond // 1000:03d}Z"
-    return f"{stamp}-{secrets.token_hex(2)}", moment
+    return f"{stamp}-{secrets.token_hex(4)}", moment
 
 
 @contextmanager

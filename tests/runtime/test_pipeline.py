@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -439,15 +439,18 @@ def test_a_run_killed_between_registration_and_deployment_is_finished_by_the_nex
     assert deployed(trained, "dev").version == 2
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere, so a read-only folder stops nothing")
-def test_a_read_only_folder_is_told_as_such(tmp_path: Path, rows: pd.DataFrame) -> None:
+def test_a_disk_that_fills_up_is_told_as_such_and_the_next_run_works(tmp_path: Path, rows: pd.DataFrame) -> None:
+    """The operating system refuses files above a size, as a full disk refuses them at any."""
     project = project_of(tmp_path, rows)
-    project.root.chmod(0o555)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
     try:
-        with pytest.raises(WriteFailed, match="ermission"):
+        with pytest.raises(WriteFailed, match="File too large"):
             run(project)
     finally:
-        project.root.chmod(0o755)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert open_registry(project).versions() == ()
+    assert run(project).registered is not None
 
 
 def test_a_file_where_the_folder_should_be_is_told_as_such(tmp_path: Path, rows: pd.DataFrame) -> None:
