@@ -12,7 +12,7 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_aws as aws
 
-from ai_factory_infra.limits import SAGEMAKER_NAME
+from ai_factory_infra.limits import LOGICAL_NAME, SAGEMAKER_NAME
 from ai_factory_infra.problems import Problems
 
 
@@ -109,7 +109,7 @@ class ModelRegistry(pulumi.ComponentResource):
 
 def _check(name: str, args: ModelRegistryArgs) -> None:
     problems = Problems("ModelRegistry")
-    problems.fits("name", name, SAGEMAKER_NAME - len("-approved"), "a registry (63 for its group)")
+    problems.fits("name", name, min(SAGEMAKER_NAME, LOGICAL_NAME - len("-approved")), "a registry with its rule")
     problems.unless(name == name.lower(), "name", f"got {name!r}; ECR allows lower-case letters only")
     days = args.get("kept_untagged_days", 14)
     problems.unless(days >= 1, "kept_untagged_days", f"got {days}; ECR allows 1 day or more")
