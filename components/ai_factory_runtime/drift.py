@@ -35,9 +35,9 @@ from ai_factory_runtime.sketch import (
     Floats,
     NumericSketch,
     Sketch,
+    category_counts,
     numbers,
     prediction_series,
-    texts,
 )
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def _numeric_drift(
 def _category_drift(
     sketch: CategorySketch, values: pd.Series[Any], thresholds: DriftThresholds, level: float
 ) -> ColumnDrift:
-    counts = {str(v): int(n) for v, n in texts(values).value_counts().items() if n}
+    counts = category_counts(values)
     present = sum(counts.values())
     known = dict(sketch.counts)
     new = sorted((v for v in counts if v not in known), key=lambda v: (-counts[v], v))

@@ -7,6 +7,7 @@ can be put together again from it, so production holds no training rows.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -128,8 +129,7 @@ def sketch_column(name: str, values: pd.Series[Any], *, numeric: bool) -> Column
     """Summarise one column as a number or as a category."""
     if numeric:
         return _sketch_numbers(name, numbers(values), rows=len(values))
-    counts = texts(values).value_counts()
-    ordered = sorted(((str(v), int(n)) for v, n in counts.items() if n), key=lambda item: (-item[1], item[0]))
+    ordered = sorted(category_counts(values).items(), key=lambda item: (-item[1], item[0]))
     return CategorySketch(name, len(values), len(values) - sum(n for _, n in ordered), tuple(ordered))
 
 
@@ -156,9 +156,13 @@ def numbers(values: pd.Series[Any]) -> Floats:
     return np.sort(array[np.isfinite(array)])
 
 
-def texts(values: pd.Series[Any]) -> pd.Series[Any]:
-    """The values of a category as text, without the missing ones. A boolean gives "True" and "False"."""
-    return values.dropna().astype("str")
+def category_counts(values: pd.Series[Any]) -> dict[str, int]:
+    """How often each value of a category occurs, as text; missing values are not counted. A boolean gives "True" and "False"."""
+    counts: Counter[str] = Counter()
+    for value, count in values.value_counts(sort=False).items():
+        if count:
+            counts[str(value)] += int(count)
+    return dict(counts)
 
 
 def _sketch_numbers(name: str, ordered: Floats, *, rows: int) -> NumericSketch:

@@ -169,6 +169,14 @@ def test_a_record_edited_after_signing_approves_nothing(
         approve(project, 1, role="risk", by="Third Person")
 
 
+def test_a_record_whose_digest_differs_past_its_file_name_cannot_be_signed(project: Project) -> None:
+    path, digest = open_release(project, model(project)), model(project).digest
+    other = digest[:12] + digest[12:][::-1]
+    path.write_text(path.read_text(encoding="utf-8").replace(digest, other), encoding="utf-8")
+    with pytest.raises(ReleaseInvalid, match="it is of the model"):
+        approve(project, 1, role="owner", by="Ada Lovelace")
+
+
 def test_a_record_copied_from_another_version_approves_nothing(project: Project) -> None:
     source = sign(project, 1)
     shutil.copy(source, source.with_name(f"2-{model(project, 2).digest[:12]}.yaml"))
