@@ -177,6 +177,26 @@ def test_a_record_whose_digest_differs_past_its_file_name_cannot_be_signed(proje
         approve(project, 1, role="owner", by="Ada Lovelace")
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (_set("evidence", "card", to="0" * 64), "its model card is another one"),
+        (_set("evidence", "results", "metrics", "roc_auc", "value", to=0.99), "its results are not those of the model"),
+        (_set("usecase", to="Other"), "it is of use case 'Other'"),
+        (_set("version", to=7), "it is of version 7"),
+    ],
+)
+def test_a_record_edited_before_signing_cannot_be_signed(
+    project: Project, change: Callable[[dict[str, object]], None], reason: str
+) -> None:
+    path = open_release(project, model(project))
+    record = yaml.safe_load(path.read_text(encoding="utf-8"))
+    change(record)
+    path.write_text(yaml.safe_dump(record, sort_keys=False), encoding="utf-8")
+    with pytest.raises(ReleaseInvalid, match=reason):
+        approve(project, 1, role="owner", by="Ada Lovelace")
+
+
 def test_a_record_copied_from_another_version_approves_nothing(project: Project) -> None:
     source = sign(project, 1)
     shutil.copy(source, source.with_name(f"2-{model(project, 2).digest[:12]}.yaml"))
