@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from ai_factory.catalog import Join, Owner
+from ai_factory.catalog import Join, Owner, order
 from ai_factory.errors import PathClaimedTwice
 from ai_factory.joiners import Fragment, join
 from ai_factory.plan import Layer, Plan
@@ -54,11 +54,14 @@ def _exists(layer: Layer, path: str, stages: Sequence[str]) -> bool:
 
 
 def _headed(path: str, claims: list[Claim], plan: Plan) -> list[Claim]:
-    """The claims with the head first; none where the file has a head's blueprint somewhere, but not in this plan."""
-    if path not in plan.headed:
-        return claims
-    heads = [claim for claim in claims if (join := claim.join(path)) and join.head]
-    return [*heads, *(claim for claim in claims if claim not in heads)] if heads else []
+    """The claims as people read them: the head first, then by kind and name, whatever needs what.
+
+    None where the file has a head's blueprint somewhere, but not in this plan.
+    """
+    heads = {claim.layer.id for claim in claims if (join := claim.join(path)) and join.head}
+    if path in plan.headed and not heads:
+        return []
+    return sorted(claims, key=lambda claim: (claim.layer.id not in heads, order(claim.layer.blueprint)))
 
 
 def _settle(path: str, claims: Sequence[Claim]) -> Entry | None:
