@@ -155,7 +155,10 @@ def _add_production(app: typer.Typer, project: ProjectOpener) -> None:
 
     @app.command()
     def score(
-        source: Annotated[Path, typer.Argument(help="A CSV or Parquet file.", metavar="INPUT")],
+        source: Annotated[
+            Path | None,
+            typer.Argument(help="A CSV or Parquet file; without it, the one that data.source names.", metavar="INPUT"),
+        ] = None,
         out: Annotated[
             Path | None,
             typer.Option(
@@ -169,7 +172,9 @@ def _add_production(app: typer.Typer, project: ProjectOpener) -> None:
         from ai_factory_runtime import console
         from ai_factory_runtime.batch import score as score_rows
 
-        console.show_scores(score_rows(project(), source, out, stage), as_json=as_json)
+        opened = project()
+        rows = source or opened.root / opened.usecase.data.source
+        console.show_scores(score_rows(opened, rows, out, stage), as_json=as_json)
 
     @app.command()
     def monitor(

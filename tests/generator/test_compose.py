@@ -56,6 +56,20 @@ def test_equal_bytes_are_shared(tmp_path: Path) -> None:
     assert tree["x.txt"].owners == ("stacks/a", "stacks/b")
 
 
+def test_sections_stand_in_reading_order_whatever_needs_what(tmp_path: Path) -> None:
+    write_minimum(tmp_path)
+    shared = [{"path": "NOTES", "how": "sections"}]
+    write_blueprint(tmp_path, "stacks/z", {"NOTES": "z"}, joins=shared)
+    write_blueprint(
+        tmp_path, "stacks/a", {"NOTES": "a"}, joins=shared, requires=[{"need": "stacks/z", "because": "so"}]
+    )
+    plan = plan_of(tmp_path, stacks=["a"])
+    laid = [layer.id for layer in plan.layers]
+    assert laid.index("stacks/z") < laid.index("stacks/a")
+    text = composed(plan)["NOTES"].data.decode()
+    assert text.index(">>> stacks/a") < text.index(">>> stacks/z")
+
+
 def test_sections_stand_between_marks_in_plan_order(tmp_path: Path) -> None:
     tree = composed(two(tmp_path, "Makefile", "a:\n\ttrue\n", "\n\nb:\n\ttrue\n\n", "sections"))
     assert tree["Makefile"].data.decode() == (
