@@ -126,6 +126,7 @@ def test_score_monitor_approve_promote_and_releases_call_their_rooms(project: Pr
     rows.to_csv("later.csv", index=False)
     scored = document("score", "later.csv", "--out", "scores.csv")
     assert scored["scored"] == len(rows) == len(pd.read_csv("scores.csv"))
+    assert document("score")["scored"] == len(rows)  # without a file: the rows that data.source names
     assert document("monitor", "later.csv")["drifted"] is False
     rows.assign(mean_radius=rows["mean_radius"] / 25.4).to_csv("inches.csv", index=False)
     code, out, _ = call("monitor", "inches.csv")
