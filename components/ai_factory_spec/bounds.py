@@ -13,7 +13,10 @@ def as_bound(value: object) -> Bound:
     if isinstance(value, bool):
         raise ValueError("a bound is a number or a date, not a truth value")
     if isinstance(value, int | float):
-        number = float(value) if abs(value) <= 1.7e308 else math.inf
+        try:
+            number = float(value)
+        except OverflowError:  # a whole number of hundreds of digits
+            number = math.inf
         if not math.isfinite(number):
             raise ValueError("a bound must be a finite number; leave it out for no bound")
         return number

@@ -156,7 +156,7 @@ def open_table(path: Path) -> Iterator[Table]:
     import duckdb
 
     with tempfile.TemporaryDirectory(prefix="ai-factory-") as spill:
-        config = {
+        config: dict[str, str | bool | int | float | list[str]] = {
             "temp_directory": spill,
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
@@ -217,7 +217,8 @@ def _csv(path: Path, head: bytes, connection: DuckDBPyConnection) -> Table:
             path=path, problem=f"record {ragged} has {_cells(found)}, the header has {len(header)}", hint=_QUOTE_HINT
         )
     width = len(header)
-    table = Table(path, connection, tuple(header), ("text",) * width, ("VARCHAR",) * width, delimiter)
+    text: Kind = "text"
+    table = Table(path, connection, tuple(header), (text,) * width, ("VARCHAR",) * width, delimiter)
     columns = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(header)))
     table.rows(
         f"CREATE TEMP TABLE raw AS SELECT * FROM read_csv({_literal(_escaped_glob(path))}, auto_detect = false, header = true, "
@@ -237,7 +238,7 @@ def _dialect(path: Path, head: bytes) -> tuple[str, list[list[str]]]:
         rows = [r for r in records[1:] if r]
         fitting = sum(len(r) == len(records[0]) for r in rows) / len(rows) if rows else 1.0
         width = len(records[0])
-        readings.append((fitting if width > 1 else 0.0, width, delimiter, records))
+        readings.append((fitting if width > 1 else fitting / 100, width, delimiter, records))
     _, _, delimiter, records = max(readings, key=lambda reading: reading[:2])
     return delimiter, records
 

@@ -63,12 +63,12 @@ def measure(table: Table, positions: Sequence[int]) -> dict[int, Measure]:
 
 
 _TEXT_COUNTS = """
-    SELECT name, count(v), 0, count(n), min(n), max(n), count_if(n <> floor(n)), approx_count_distinct(v), max(length(v)),
-           avg(length(v)), count_if(n >= 1 AND starts_with(v, '0')), 0
+    SELECT name, count(v), 0, count(n), min(n), max(n), count(*) FILTER (n <> floor(n)), approx_count_distinct(v), max(length(v)),
+           avg(length(v)), count(*) FILTER (n >= 1 AND starts_with(v, '0')), 0
     FROM (SELECT name, v, CASE WHEN isfinite(x) THEN x END AS n FROM (SELECT name, v, try_cast(v AS DOUBLE) AS x FROM {cells}))
     GROUP BY name"""
 _NUMBER_COUNTS = """
-    SELECT name, count(v), 0, count(n), min(n), max(n), count_if(n <> floor(n)), approx_count_distinct(n), 0, 0.0, 0, count_if(isinf(v))
+    SELECT name, count(v), 0, count(n), min(n), max(n), count(*) FILTER (n <> floor(n)), approx_count_distinct(n), 0, 0.0, 0, count(*) FILTER (isinf(v))
     FROM (SELECT name, v, CASE WHEN isfinite(v) THEN v END AS n FROM {cells} WHERE NOT isnan(v)) GROUP BY name"""
 _TIME_COUNTS = """
     SELECT name, count(v), 0, 0, min(v), max(v), 0, approx_count_distinct(v), 0, 0.0, 0, 0 FROM {cells} GROUP BY name"""

@@ -145,6 +145,8 @@ def _require_fit(profile: Profile, target: ColumnProfile, task: Task) -> None:
     problem = ""
     if task == "regression" and not target.numeric:
         problem = "its values are no numbers, so it fits no regression"
+    elif task != "regression" and target.numeric and not target.whole:
+        problem = "its values are numbers with fractions, so they are no classes"
     elif task == "binary" and len(target.values) != 2:
         problem = f"it has {target.distinct:,} different values, so it fits no binary task"
     elif task == "multiclass" and len(target.values) < 3:
@@ -239,8 +241,9 @@ def _column(column: ColumnProfile, choice: _Choice) -> Iterator[str]:
     is_target = column.name == choice.target
     personal = any(column.name == name for name, _, _ in choice.pii)
     type_ = _target_type(column, choice.task) if is_target else column.type
-    if personal and type_ == "category":
-        type_ = "text"  # its values would stand in the contract
+    names_rows = column.name in (choice.id, *choice.ignored)
+    if (personal or names_rows) and type_ == "category":
+        type_ = "text"  # a person's data must not stand in the contract, and new ids will come
     yield f"      - name: {scalar(column.name)}"
     remark = "  # free text is no feature" if type_ == "text" and column.name not in _parts(choice) else ""
     yield f"        type: {type_}{remark}"
@@ -248,11 +251,11 @@ def _column(column: ColumnProfile, choice: _Choice) -> Iterator[str]:
         yield f"        # {_one_line(column.note)}"
     if column.missing and not is_target:
         yield f"        nullable: true  # {_percent(column.missing_share)} missing"
-    if column.unique and column.name in (choice.id, *choice.ignored):
+    if column.unique and names_rows:
         yield "        unique: true"
     if personal:
         return  # the file must not repeat a person's data
-    if type_ in ("integer", "number") and column.name not in (choice.id, *choice.ignored):
+    if type_ in ("integer", "number") and not names_rows:
         yield from _bounds(column, whole=type_ == "integer")
     if type_ == "datetime":
         yield f"        # observed {_instant(column.minimum)} to {_instant(column.maximum)}"
@@ -276,7 +279,8 @@ def _bounds(column: ColumnProfile, *, whole: bool) -> Iterator[str]:
         return
     bounds = widened(low, high, whole=whole)
     for key, bound, observed in (("min", bounds[0], low), ("max", bounds[1], high)):
-        yield f"        {key}: {_number(bound, whole=whole)}  # observed {_number(observed, whole=whole)}"
+        if math.isfinite(bound):
+            yield f"        {key}: {_number(bound, whole=whole)}  # observed {_number(observed, whole=whole)}"
 
 
 def widened(low: float, high: float, *, whole: bool) -> tuple[float, float]:

@@ -154,7 +154,11 @@ def infer_id(columns: Sequence[ColumnProfile], rows: int) -> tuple[Guess[str] | 
 
     An id that repeats comes first: its rows must stay together in a split. Only texts and whole numbers can be ids.
     """
-    able = [c for c in columns if (c.type == "text" and c.average_length <= 60) or (c.type == "integer" and c.whole)]
+    able = [
+        c
+        for c in columns
+        if (c.type in ("text", "category") and c.average_length <= 60 and not c.numeric) or c.type == "integer"
+    ]
     repeating, unique = [], []
     for column in able:
         named = _ID_WORDS.intersection(words(column.name))
@@ -184,7 +188,7 @@ def infer_id(columns: Sequence[ColumnProfile], rows: int) -> tuple[Guess[str] | 
 
 def _counts_rows(column: ColumnProfile, rows: int) -> bool:
     low, high = column.minimum, column.maximum
-    return isinstance(low, float) and isinstance(high, float) and high - low == rows - 1
+    return low in (0, 1) and isinstance(low, float) and isinstance(high, float) and high - low == rows - 1
 
 
 def _is_code(column: ColumnProfile) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from ai_factory.datafile import (
     NothingToLearnFrom,
     TargetMissing,
     TargetUnusable,
+    open_table,
 )
 from ai_factory.profile import profile_file
 from ai_factory_spec.tables import DELIMITERS, MISSING_WORDS
@@ -472,20 +474,16 @@ def test_a_file_without_features_is_refused_and_says_what_each_column_is(tmp_pat
     assert "'same' is left out: its only value is '1'; 'id' is the id; 'mail' is personal data" in str(caught.value)
 
 
-def test_an_interruption_is_no_damaged_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ai_factory.datafile import open_table
-
+def test_an_interruption_is_no_damaged_file(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "x.csv", {"a": numbers(), "y": cycle(["n", "j"])})
-    with open_table(path) as table, pytest.raises(KeyboardInterrupt):
-        import threading
-
+    endless = "SELECT count(*) FROM range(100000000000) a, range(100000) b WHERE hash(a.range) % 7 = b.range % 11"
+    with open_table(path) as table:
         threading.Timer(0.2, table.connection.interrupt).start()
-        table.rows("SELECT count(*) FROM range(100000000000) a, range(100000) b WHERE hash(a.range) % 7 = b.range % 11")
+        with pytest.raises(KeyboardInterrupt):
+            table.rows(endless)
 
 
 def test_a_mistake_of_ours_is_no_damaged_file(tmp_path: Path) -> None:
-    from ai_factory.datafile import open_table
-
     path = write_csv(tmp_path / "x.csv", {"a": numbers()})
     with open_table(path) as table, pytest.raises(duckdb.BinderException):
         table.rows("SELECT no_such_column FROM raw")
