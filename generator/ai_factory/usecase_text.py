@@ -15,7 +15,7 @@ def with_source(text: str, source: str) -> str:
     if node.value == source:
         return text
     old = text[node.start_mark.index : node.end_mark.index]
-    rest = old[len(old.rstrip()) :]  # a block scalar's end includes its line end
+    rest = old[len(old.rstrip(" \t\r\n")) :]  # a block scalar's end includes its line end
     return text[: node.start_mark.index] + json_text(source) + rest + text[node.end_mark.index :]
 
 
