@@ -1,6 +1,6 @@
 """Run a stack's program without a cloud and see what it registers: inputs, and the options that mocks do not show.
 
-    stage = run_stage("infra", "dev")
+    stage = run_stage(Path("infra"), "dev")
     stage["serving"].only("aws:sagemaker/endpoint:Endpoint").inputs["name"]
 
 Assert on what was registered, never inside `apply`: with an output that stays unknown such an assertion never runs.
@@ -9,6 +9,7 @@ Assert on what was registered, never inside `apply`: with an output that stays u
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import json
 import runpy
@@ -24,6 +25,8 @@ from typing import Any
 import pulumi
 import yaml
 from pulumi.runtime import mocks, rpc
+
+from ai_factory_infra.config import STAGES
 
 with warnings.catch_warnings():
     # These two warn about their own deprecated classes while they are imported, used or not.
@@ -239,6 +242,19 @@ def run_stage(
         done[stack] = run_program(infra / stack, stage, exports=exports, config=(config or {}).get(stack))
         exports[done[stack].project] = done[stack].outputs
     return done
+
+
+@functools.cache
+def run_stage_once(infra: Path, stage: str) -> Mapping[str, Registered]:
+    """`run_stage` with the files as they are, once for each stage: for tests that only look."""
+    return run_stage(infra, stage)
+
+
+def stages(infra: Path) -> list[str]:
+    """The stages that every program of a folder is configured for, dev first."""
+    programs = [file.parent for file in sorted(infra.glob("*/Pulumi.yaml"))]
+    found = [{f.name.split(".")[1] for f in p.glob("Pulumi.*.yaml")} for p in programs]
+    return [s for s in STAGES if found and all(s in names for names in found)]
 
 
 def _main(program: Path) -> None:

@@ -42,7 +42,11 @@ monitor = DriftMonitor(
         "rows": {"bucket": foundation["captures_bucket"], "prefix": "requests"},
         "captured": True,
 {%- endif %}
-        "model": {"bucket": foundation["artifacts_bucket"], "prefix": "releases", "below": release.apply(lambda r: r or "none")},
+        "model": {
+            "bucket": foundation["artifacts_bucket"],
+            "prefix": "releases",
+            "below": release.apply(lambda r: r or "none"),
+        },
         "reports": {"bucket": foundation["artifacts_bucket"], "prefix": "reports"},
         "kms_key_arn": foundation["data_key_arn"],
         "alerts_topic_arn": foundation["alerts_topic_arn"],

@@ -1,0 +1,31 @@
+"""The registry as Pulumi would be asked to make it, in each stage."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from ai_factory_infra.testing import Registered, run_stage_once, stages
+
+INFRA = Path(__file__).resolve().parents[2] / "infra"
+
+
+@pytest.fixture(params=stages(INFRA))
+def registry(request: pytest.FixtureRequest) -> Registered:
+    return run_stage_once(INFRA, request.param)["registry"]
+
+
+def test_only_an_approval_is_told_and_never_a_rejection(registry: Registered) -> None:
+    pattern = json.loads(registry.only("aws:cloudwatch/eventRule:EventRule").inputs["eventPattern"])
+    assert pattern["detail"]["ModelApprovalStatus"] == ["Approved"]
+
+
+def test_model_versions_are_kept(registry: Registered) -> None:
+    assert registry.only("aws:sagemaker/modelPackageGroup:ModelPackageGroup").protect
+
+
+def test_an_images_tag_never_moves_and_every_image_is_scanned(registry: Registered) -> None:
+    repository = registry.only("aws:ecr/repository:Repository").inputs
+    assert repository["imageTagMutability"] == "IMMUTABLE"
+    assert repository["imageScanningConfiguration"] == {"scanOnPush": True}

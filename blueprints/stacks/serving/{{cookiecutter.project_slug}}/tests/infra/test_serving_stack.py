@@ -1,0 +1,72 @@
+"""Serving as Pulumi would be asked to make it, in each stage, before there is a model and with one."""
+
+from __future__ import annotations
+
+{% if cookiecutter.architecture == 'batch' %}import json
+{% endif %}from pathlib import Path
+
+import pytest
+from ai_factory_infra.testing import {% if cookiecutter.architecture == 'batch' %}Registered, run_stage_once, stages{% else %}Registered, run_stage, run_stage_once, stages{% endif %}
+
+INFRA = Path(__file__).resolve().parents[2] / "infra"
+
+
+@pytest.fixture(params=stages(INFRA))
+def serving(request: pytest.FixtureRequest) -> Registered:
+    return run_stage_once(INFRA, request.param)["serving"]
+
+
+{%- if cookiecutter.architecture == "batch" %}
+
+
+def test_the_job_is_this_repositorys_own_score_without_a_network(serving: Registered) -> None:
+    definition = json.loads(serving.only("aws:sagemaker/pipeline:Pipeline").inputs["pipelineDefinition"])
+    (step,) = definition["Steps"]
+    script = " ".join(step["Arguments"]["AppSpecification"]["ContainerArguments"])
+    assert '{{ cookiecutter.command }} score "$f"' in script
+    assert step["Arguments"]["NetworkConfig"]["EnableNetworkIsolation"] is True
+
+
+def test_scoring_waits_for_a_release(serving: Registered) -> None:
+    schedule = serving.only("aws:scheduler/schedule:Schedule").inputs
+    assert schedule["state"] == ("ENABLED" if serving.outputs["release"] else "DISABLED")
+
+
+def test_a_failed_run_is_told(serving: Registered) -> None:
+    rule = serving.named("aws:cloudwatch/eventRule:EventRule", "-scoring-failed")
+    assert json.loads(rule.inputs["eventPattern"])["detail"]["currentPipelineExecutionStatus"] == ["Failed"]
+{%- else %}
+
+
+@pytest.fixture(params=stages(INFRA))
+def live(request: pytest.FixtureRequest) -> Registered:
+    return run_stage(INFRA, request.param, config={"serving": {"release": "1"}})["serving"]
+
+
+def test_all_but_the_endpoint_stands_up_before_there_is_a_release(serving: Registered) -> None:
+    assert len(serving.of("aws:cloudwatch/metricAlarm:MetricAlarm")) == 2
+    assert len(serving.of("aws:sagemaker/endpoint:Endpoint")) == (1 if serving.outputs["release"] else 0)
+
+
+def test_a_bad_version_is_taken_back_by_alarms_that_exist_before_the_endpoint(live: Registered) -> None:
+    endpoint = live.only("aws:sagemaker/endpoint:Endpoint")
+    alarms = live.of("aws:cloudwatch/metricAlarm:MetricAlarm")
+    assert {alarm.urn for alarm in alarms} <= endpoint.dependencies
+    rollback = endpoint.inputs["deploymentConfig"]["autoRollbackConfiguration"]["alarms"]
+    assert {a["alarmName"] for a in rollback} == {alarm.inputs["name"] for alarm in alarms}
+
+
+def test_a_model_and_its_configuration_are_kept_when_they_are_replaced(live: Registered) -> None:
+    """After an automatic rollback the old ones are live, and AWS reports no error."""
+    for kind in ("model:Model", "endpointConfiguration:EndpointConfiguration"):
+        resource = live.only(f"aws:sagemaker/{kind}")
+        assert resource.retain_on_delete
+        assert resource.delete_before_replace is False
+        assert "name" not in resource.inputs
+
+
+def test_the_container_has_no_network_and_knows_its_stage(live: Registered) -> None:
+    model = live.only("aws:sagemaker/model:Model").inputs
+    assert model["enableNetworkIsolation"] is True
+    assert f"-{model['primaryContainer']['environment']['AI_FACTORY_STAGE']}-" in live.only("aws:iam/role:Role").name
+{%- endif %}
