@@ -10,9 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from ai_factory_spec.usecase import Column, UseCase
+from scipy.stats import rankdata
+from sklearn import config_context
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from ai_factory_runtime.split import Split
 from ai_factory_runtime.twins import chance_of_twins, twins
+
+Floats = npt.NDArray[np.float64]
 
 ALMOST_PERFECT = 0.999  # AUC or R² of one feature alone
 SHARED_ROWS = 0.05  # the share of held-out rows that may also be among the rows learned from
@@ -60,16 +65,20 @@ def almost_perfect_features(frame: pd.DataFrame, features: Sequence[Column], use
         return []
     random = np.random.default_rng(usecase.model.seed)
     rows = random.permutation(len(frame))[:_ROWS_LOOKED_AT]
-    learn, judge = rows[: len(rows) // 2], rows[len(rows) // 2 :]
-    target = frame[usecase.data.target]
-    name = "R²" if usecase.model.task == "regression" else "AUC"
+    target = frame[usecase.data.target].iloc[rows]
+    regression = usecase.model.task == "regression"
+    name, alone = ("R²", _explains_number) if regression else ("AUC", _tells_classes)
+    answers: npt.NDArray[Any] = target.to_numpy(dtype=np.float64) if regression else np.asarray(pd.factorize(target)[0])
     leaks = []
-    for column in features:
-        numbers = _as_numbers(frame[column.name])
-        score = _alone(numbers, target, learn, judge, usecase)
-        if score >= ALMOST_PERFECT:
-            detail = f"alone predicts the target {usecase.data.target!r} almost perfectly ({name} {score:.4f} ≥ {ALMOST_PERFECT})"
-            leaks.append(Leak("target-equivalent", column.name, detail, _DROP_COLUMN))
+    with config_context(
+        skip_parameter_validation=True
+    ):  # thousands of small trees: the checks would cost more than the fits
+        for column in features:
+            values = _as_numbers(frame[column.name].iloc[rows])
+            score = alone(values, answers, usecase.model.seed) if _varies(values) else 0.0
+            if score >= ALMOST_PERFECT:
+                detail = f"alone predicts the target {usecase.data.target!r} almost perfectly ({name} {score:.4f} ≥ {ALMOST_PERFECT})"
+                leaks.append(Leak("target-equivalent", column.name, detail, _DROP_COLUMN))
     return leaks
 
 
@@ -120,39 +129,43 @@ def future_rows(frame: pd.DataFrame, usecase: UseCase, split: Split) -> list[Lea
     return [Leak("future", "", detail, _SPLIT_BY_TIME)]
 
 
-def _alone(
-    values: npt.NDArray[np.float64],
-    target: pd.Series[Any],
-    learn: npt.NDArray[np.int64],
-    judge: npt.NDArray[np.int64],
-    usecase: UseCase,
-) -> float:
-    """The score of a small tree on one feature; for a regression also the squared rank correlation."""
-    from sklearn.metrics import r2_score, roc_auc_score
-    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+def _varies(values: Floats) -> bool:
+    known = values[~np.isnan(values)]
+    return bool(len(known)) and (len(known) < len(values) or bool((known != known[0]).any()))
 
-    if len(np.unique(values[~np.isnan(values)])) < 2 and not np.isnan(values).any():
+
+def _explains_number(values: Floats, target: Floats, seed: int) -> float:
+    """R² of a small tree fitted on one half and judged on the other, or the squared rank correlation where that is more."""
+    half = len(values) // 2
+    tree = DecisionTreeRegressor(max_leaf_nodes=_LEAVES, min_samples_leaf=2, random_state=seed)
+    found = tree.fit(values[:half, None], target[:half]).predict(values[half:, None])
+    error, spread = np.square(target[half:] - found).sum(), np.square(target[half:] - target[half:].mean()).sum()
+    ranks = pd.Series(values).corr(pd.Series(target), method="spearman")
+    return max(1 - float(error / spread) if spread > 0 else 0.0, float(ranks) ** 2 if np.isfinite(ranks) else 0.0)
+
+
+def _tells_classes(values: Floats, classes: npt.NDArray[np.int64], seed: int) -> float:
+    """AUC of a small tree fitted on one half and judged on the other; the mean over classes, each against the others."""
+    half = len(values) // 2
+    known = np.intersect1d(classes[:half], classes[half:])
+    if len(known) < 2:
         return 0.0
-    table = values.reshape(-1, 1)
-    seed = usecase.model.seed
-    if usecase.model.task == "regression":
-        tree = DecisionTreeRegressor(max_leaf_nodes=_LEAVES, min_samples_leaf=2, random_state=seed)
-        tree.fit(table[learn], target.iloc[learn])
-        score = float(r2_score(target.iloc[judge], tree.predict(table[judge])))
-        ranks = pd.Series(values).corr(target.reset_index(drop=True), method="spearman")
-        return max(score, float(ranks) ** 2) if np.isfinite(ranks) else score
-    answers = target.to_numpy(dtype=object)
-    seen = [name for name in np.unique(answers[judge]) if name in set(answers[learn])]
-    if len(seen) < 2:
-        return 0.0
-    classifier = DecisionTreeClassifier(max_leaf_nodes=_LEAVES, min_samples_leaf=2, random_state=seed)
-    classifier.fit(table[learn], answers[learn])
-    probabilities = classifier.predict_proba(table[judge])
-    position = {name: i for i, name in enumerate(classifier.classes_)}
-    return float(np.mean([roc_auc_score(answers[judge] == name, probabilities[:, position[name]]) for name in seen]))
+    tree = DecisionTreeClassifier(max_leaf_nodes=_LEAVES, min_samples_leaf=2, random_state=seed)
+    shares = tree.fit(values[:half, None], classes[:half]).predict_proba(values[half:, None])
+    column = {name: position for position, name in enumerate(tree.classes_)}
+    return float(np.mean([_auc(shares[:, column[name]], classes[half:] == name) for name in known]))
 
 
-def _as_numbers(values: pd.Series[Any]) -> npt.NDArray[np.float64]:
+def _auc(score: Floats, positive: npt.NDArray[np.bool_]) -> float:
+    """The probability that a positive scores above another row, ties counting half (Mann-Whitney)."""
+    ranks = rankdata(score)
+    count, others = int(positive.sum()), int((~positive).sum())
+    if count == 0 or others == 0:
+        return float("nan")
+    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * others))
+
+
+def _as_numbers(values: pd.Series[Any]) -> Floats:
     """Numbers as they are, categories as codes; missing is NaN, which a tree treats as a value of its own."""
     if pd.api.types.is_numeric_dtype(values.dtype):
         return values.to_numpy(dtype=np.float64, na_value=np.nan)

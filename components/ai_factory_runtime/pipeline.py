@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from ai_factory_spec.errors import FactoryError
+from joblib import parallel_config
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from ai_factory_runtime import gates as gate
@@ -121,7 +122,7 @@ def run(project: Project, *, progress: Progress | None = None) -> RunResult:
         registry = open_registry(project)
         finish_interrupted(project, registry)
         rows = _prepare(project, folder, say)
-        with threadpool_limits(limits=1 if len(rows.frame) < ONE_THREAD_BELOW else None):
+        with _threads(len(rows.frame)):
             evaluated = _train_and_evaluate(project, rows, say)
         say("gates", "")
         results = gate.judge(evaluated.measured, project.usecase)
@@ -225,13 +226,15 @@ def _train_and_evaluate(project: Project, rows: _Rows, say: Progress) -> _Evalua
     blind = Judged(truth, predict(trained.baseline, trained.signature, held_out), trained.signature, unit)
     against = baseline_metric(primary)
     sensitive = held_out[[c for c in usecase.data.sensitive if c in held_out.columns]]
+    with _threads(1):  # as the endpoint answers
+        took = latency(trained.estimator, trained.signature, held_out)
     measured = Measured(
         metrics=estimates(judged, seed),
         baseline_metric=against,
         gain=gain(against, judged, blind, seed),
         groups=groups(primary, judged, sensitive),
         damages=damages(against, answer, held_out, truth, trained.signature, baseline=blind.prediction, seed=seed),
-        latency=latency(trained.estimator, trained.signature, held_out),
+        latency=took,
     )
     extras = {
         "calibration": calibration(judged),
@@ -371,6 +374,17 @@ def _call(where: str, function: Callable[..., Any], *arguments: Any) -> Any:
     except Exception as error:
         text = str(error).strip() or "no message"
         raise ProjectCodeFailed(where=where, problem=f"{type(error).__name__}: {text.splitlines()[0]}") from error
+
+
+@contextmanager
+def _threads(rows: int) -> Iterator[None]:
+    """One thread for a small table, all processors for a large one; no setting of it stays in the fitted model."""
+    small = rows < ONE_THREAD_BELOW
+    with (
+        threadpool_limits(limits=1 if small else None),
+        parallel_config(backend="threading", n_jobs=1 if small else -1),
+    ):
+        yield
 
 
 @contextmanager
