@@ -60,6 +60,19 @@ def test_at_most_one_window_in_twenty_without_drift_raises_an_alarm(reference: i
     assert alarms <= 4
 
 
+def test_rare_categories_raise_no_more_alarms_than_the_level_allows() -> None:
+    """Nine of ten categories expect less than one of the window's rows: where chi-squared is least to be trusted."""
+    random, names = np.random.default_rng(2), [f"rare{i}" for i in range(9)]
+
+    def series(rows: int) -> pd.Series[str]:
+        return pd.Series(random.choice(["common", *names], rows, p=[0.91, *[0.01] * 9]), dtype="str")
+
+    sketch = sketch_column("x", series(1000), numeric=False)
+    found = [column_drift(sketch, series(60), NO_EFFECT_SIZE, level=0.01) for _ in range(300)]
+    alarms = sum(f.drifted for drift in found for f in drift.findings if f.statistic == "psi")
+    assert alarms <= 8  # 9 or more of 300 have probability 0.004 at 1 %
+
+
 def moved(name: str, change: Callable[[pd.Series[float]], object], rows: int = 300) -> ColumnDrift:
     """One column of a window changed; returns what is found in it."""
     random = np.random.default_rng(7)
