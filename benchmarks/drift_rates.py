@@ -126,5 +126,5 @@ if __name__ == "__main__":
     parser.add_argument("--windows", type=int, default=200)
     arguments = parser.parse_args()
     false_alarms(arguments.windows)
-    detection(max(20, arguments.windows // 2))
+    detection(max(20, arguments.windows // 4))
     speed()
