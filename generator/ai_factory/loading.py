@@ -104,6 +104,9 @@ def _misplaced(manifest: Manifest, path: Path, read: source.Source) -> Iterator[
     for i, name in enumerate(manifest.components):
         if assets.component(name) is None:
             yield Problem(f"components[{i}]", read.line(("components", i)), f"there is no component package {name!r}")
+    for i, page in enumerate(manifest.docs):
+        if not (assets.playbooks() / page).is_file():
+            yield Problem(f"docs[{i}]", read.line(("docs", i)), f"there is no playbook page {page!r}")
 
 
 def load_sources(blueprint: Blueprint) -> Sources:
@@ -132,8 +135,6 @@ def _components(names: Iterable[str]) -> Iterator[tuple[str, Entry]]:
 
 def _docs(pages: Iterable[str]) -> Iterator[tuple[str, Entry]]:
     for page in pages:
-        if not (assets.playbooks() / page).is_file():
-            continue
         yield f"docs/{page}", Entry((assets.playbooks() / page).read_bytes())
 
 
