@@ -1,7 +1,7 @@
-"""What DuckDB counts in a table's cells: a handful of statements over all columns at once, none per column and none per row.
+"""What DuckDB counts in a table's cells: aggregates over whole columns, no loop over rows.
 
-Every statement works on cells, `(name, v)`: UNPIVOT turns c0, c1, … into rows, so that ten thousand columns are one
-GROUP BY and not a hundred thousand aggregates for the planner.
+Every statement works on cells, `(name, v)`. Where there are many columns, UNPIVOT turns c0, c1, … into rows, so that ten
+thousand columns are one GROUP BY and not a hundred thousand aggregates for the planner.
 """
 
 # ruff: noqa: S608 - statements are built from c0, c1, … and constants; the file's own path is a quoted literal
@@ -9,6 +9,7 @@ GROUP BY and not a hundred thousand aggregates for the planner.
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -18,6 +19,9 @@ from ai_factory.datafile import Kind, Table
 
 SAMPLED_ROWS = 1_000
 _SAMPLED_CELLS = 500_000
+_FEW_COLUMNS = 100
+_EXACT_DIGITS = 15  # a float64 holds every whole number of so many digits
+FEW_VALUES = 1_200  # approximately; the values of a text with no more are all counted
 
 ISO_8601 = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?\s?(Z|[+-]\d{2}(:?\d{2})?)?)?"
 """What counts as a date: the runtime reads exactly this."""
@@ -46,22 +50,70 @@ class Measure:
         """Whether every number is a whole one."""
         return self.numbers > 0 and self.fractions == 0
 
+    @property
+    def numeric(self) -> bool:
+        """Whether the column is one of numbers. Codes, which would lose digits as numbers, are texts."""
+        codes = self.leading_zeros > 0 or (self.whole and self.longest > _EXACT_DIGITS)
+        return self.kind == "number" or (self.kind == "text" and self.numbers == self.present and not codes)
 
-def measure(table: Table, positions: Sequence[int]) -> dict[int, Measure]:
-    """The counts of the columns at these positions, by position."""
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """The counts of every column; of texts also some values from the first rows, and all values where they are few."""
+
+    columns: dict[int, Measure]
+    samples: dict[int, tuple[str, ...]]
+    values: dict[int, dict[str, int]]
+
+
+def measure(table: Table, positions: Sequence[int]) -> Measurement:
+    """What the columns at these positions hold, by position."""
+    texts = [p for p in positions if table.kinds[p] == "text"]
+    sampled = samples(table, texts)
+    # One value that is no number makes a text: casting a million of those to a number in vain takes longer than all the rest.
+    verbal = {p for p in texts if _is_verbal(sampled.get(p, ()))}
     measures = {p: Measure(p, table.kinds[p], present=0) for p in positions}
-    for alike, cells in _cells(table, positions):
-        for name, *facts in table.rows(_COUNTS[table.kinds[alike[0]]].format(cells=cells)):
+    for statement, columns in (
+        (_WORD_COUNTS, [p for p in positions if p in verbal or table.kinds[p] == "boolean"]),
+        (_TEXT_COUNTS, [p for p in texts if p not in verbal]),
+        (_NUMBER_COUNTS, [p for p in positions if table.kinds[p] == "number"]),
+        (_TIME_COUNTS, [p for p in positions if table.kinds[p] == "datetime"]),
+    ):
+        for name, *facts in _each(table, columns, statement):
             position = _position(name)
             measures[position] = Measure(position, table.kinds[position], *facts)  # type: ignore[arg-type]  # in the class's order
-    worded = [p for p, m in measures.items() if m.kind == "text" and m.numbers < m.present]
-    for _, cells in _cells(table, worded):
-        for name, words in table.rows(_MISSING_WORDS.format(cells=cells)):
-            m, count = measures[_position(name)], int(str(words))
-            measures[m.position] = replace(m, present=m.present - count, words=count)
-    return measures
+    wordy = [p for p, m in measures.items() if m.kind in ("text", "boolean") and not m.numeric]
+    few = [p for p in wordy if measures[p].distinct <= FEW_VALUES]
+    counted = values(table, few, numeric=False)
+    words = {p: measures[p].present - sum(counted.get(p, {}).values()) for p in few}
+    many = [p for p in wordy if measures[p].distinct > FEW_VALUES]
+    words |= {_position(name): int(str(count)) for name, count in _each(table, many, _MISSING_WORDS)}
+    for p, count in words.items():
+        measures[p] = replace(measures[p], present=measures[p].present - count, words=count)
+    return Measurement(measures, sampled, counted)
 
 
+def _is_verbal(sample: Sequence[str]) -> bool:
+    told = [value for value in sample if value.strip() not in MISSING_WORDS]
+    return bool(told) and not any(is_number(value) for value in told)
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a finite number, as the runtime reads it."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _each(table: Table, columns: Sequence[int], statement: str) -> Iterator[tuple[object, ...]]:
+    for _, cells in _cells(table, columns):
+        yield from table.rows(statement.format(cells=cells))
+
+
+_WORD_COUNTS = """
+    SELECT name, count(v), 0, 0, NULL, NULL, 0, approx_count_distinct(v), max(length(v)), avg(length(v)), 0, 0
+    FROM {cells} GROUP BY name"""
 _TEXT_COUNTS = """
     SELECT name, count(v), 0, count(n), min(n), max(n), count(*) FILTER (n <> floor(n)), approx_count_distinct(v), max(length(v)),
            avg(length(v)), count(*) FILTER (n >= 1 AND starts_with(v, '0')), 0
@@ -72,12 +124,6 @@ _NUMBER_COUNTS = """
     FROM (SELECT name, v, CASE WHEN isfinite(v) THEN v END AS n FROM {cells} WHERE NOT isnan(v)) GROUP BY name"""
 _TIME_COUNTS = """
     SELECT name, count(v), 0, 0, min(v), max(v), 0, approx_count_distinct(v), 0, 0.0, 0, 0 FROM {cells} GROUP BY name"""
-_COUNTS: Mapping[Kind, str] = {
-    "text": _TEXT_COUNTS,
-    "boolean": _TEXT_COUNTS,
-    "number": _NUMBER_COUNTS,
-    "datetime": _TIME_COUNTS,
-}
 _WORDS = ", ".join(f"'{word}'" for word in MISSING_WORDS)
 _MISSING_WORDS = f"""
     SELECT name, count(*) FROM {{cells}}
@@ -104,11 +150,7 @@ def _number_text(number: float) -> str:
 
 def exact_distinct(table: Table, columns: Sequence[int]) -> dict[int, int]:
     """The exact number of different values of these columns."""
-    rows = (
-        row
-        for _, cells in _cells(table, columns)
-        for row in table.rows(f"SELECT name, count(DISTINCT v) FROM {cells} GROUP BY name")
-    )
+    rows = _each(table, columns, "SELECT name, count(DISTINCT v) FROM {cells} GROUP BY name")
     return {_position(name): int(str(count)) for name, count in rows}
 
 
@@ -123,7 +165,7 @@ class Dates:
 
 def dates(table: Table, columns: Sequence[int]) -> dict[int, Dates]:
     """The dates in these text columns, by position; nothing for a column that holds none."""
-    rows = (row for _, cells in _cells(table, columns) for row in table.rows(_DATES.format(cells=cells)))
+    rows = _each(table, columns, _DATES)
     return {
         _position(name): Dates(int(str(count)), earliest, latest)
         for name, count, earliest, latest in rows
@@ -152,18 +194,22 @@ _CASTS: Mapping[Kind, str] = {"text": "VARCHAR", "boolean": "VARCHAR", "number":
 
 
 def _cells(table: Table, columns: Sequence[int], source: str = "raw") -> Iterator[tuple[list[int], str]]:
-    """For the columns of each type, a relation `(name, v)` with a row for every cell that is not empty.
+    """Relations `(name, v)` with a row for every cell that is not empty: one a column where they are few, else one a type.
 
-    Cells are cast after they are unpivoted: one cast, where a cast per column would keep the planner busy for minutes.
+    A statement for each column takes a millisecond to plan and is the fastest to run; for thousands of columns it is the
+    reverse. Cells are cast after they are unpivoted: a cast per column would keep the planner busy for minutes.
     """
     by_type: dict[str, list[int]] = {}
     for position in columns:
-        by_type.setdefault(table.types[position], []).append(position)
+        by_type.setdefault(table.types[position] if len(columns) > _FEW_COLUMNS else str(position), []).append(position)
     for alike in by_type.values():
-        kind = table.kinds[alike[0]]
-        selected = ", ".join(f"c{p}" for p in alike)
-        cells = f"(UNPIVOT (SELECT {selected} FROM {source}) ON COLUMNS(*) INTO NAME name VALUE v)"
-        if table.types[alike[0]] != _CASTS[kind]:
+        type_, kind = table.types[alike[0]], table.kinds[alike[0]]
+        if len(alike) == 1:
+            cells = f"(SELECT 'c{alike[0]}' AS name, c{alike[0]} AS v FROM {source} WHERE c{alike[0]} IS NOT NULL)"
+        else:
+            selected = ", ".join(f"c{p}" for p in alike)
+            cells = f"(UNPIVOT (SELECT {selected} FROM {source}) ON COLUMNS(*) INTO NAME name VALUE v)"
+        if type_ != _CASTS[kind]:
             cells = f"(SELECT name, CAST(v AS {_CASTS[kind]}) AS v FROM {cells})"
         if kind == "text" and not table.delimiter:
             cells = f"(SELECT name, v FROM {cells} WHERE v <> '')"

@@ -31,7 +31,7 @@ from ai_factory.datafile import (
     listed,
     open_table,
 )
-from ai_factory.measure import Dates, Measure, dates, exact_distinct, measure, samples, values
+from ai_factory.measure import Dates, Measure, dates, exact_distinct, is_number, measure, values
 from ai_factory.roles import MAX_CLASSES, Roles, infer_roles, looks_like_dates
 
 ColumnType = Literal["integer", "number", "category", "boolean", "datetime", "text"]
@@ -40,7 +40,6 @@ FEW_CATEGORIES = 50
 MAX_CATEGORIES = 1_000
 ROWS_PER_CATEGORY = 20  # what more than a few categories need, each
 LONG_TEXT = 60  # characters on average
-_EXACT_DIGITS = 15  # a float64 holds every whole number of so many digits
 _NEARLY_UNIQUE = 0.8  # the approximate share of different values from which they are counted exactly
 
 
@@ -134,20 +133,15 @@ def profile_file(path: Path, target: str | None) -> Profile:
 
 def _columns(table: Table, rows: int, target: str | None) -> tuple[tuple[ColumnProfile, ...], tuple[LeftOut, ...]]:
     reasons = {p: why for p, name in enumerate(table.names) if (why := left_out(name, table.kinds[p]))}
-    measures = measure(table, [p for p in range(len(table.names)) if p not in reasons])
+    measured = measure(table, [p for p in range(len(table.names)) if p not in reasons])
+    measures = measured.columns
     reasons |= {p: "it has no value" for p, m in measures.items() if m.present == 0}
-    numeric = [p for p, m in measures.items() if p not in reasons and _is_numeric(m)]
+    numeric = [p for p, m in measures.items() if p not in reasons and m.numeric]
     numbers = set(numeric)
-    texts = [p for p, m in measures.items() if p not in reasons and m.kind == "text" and p not in numbers]
-    sampled = samples(table, texts)
-    dated = dates(table, [p for p in texts if looks_like_dates(sampled.get(p, ()))])
+    sampled = {p: sample for p, sample in measured.samples.items() if p not in numbers}
+    dated = dates(table, [p for p, sample in sampled.items() if p not in reasons and looks_like_dates(sample)])
     dated = {p: found for p, found in dated.items() if found.count == measures[p].present}
-    wordy = [
-        p
-        for p, m in measures.items()
-        if p not in reasons and (m.kind == "boolean" or (m.kind == "text" and p not in numbers and p not in dated))
-    ]
-    counted = values(table, [p for p in wordy if measures[p].distinct <= MAX_CATEGORIES * 1.2], numeric=False)
+    counted = {p: counts for p, counts in measured.values.items() if p not in numbers and p not in dated}
     coded = [p for p in numeric if _may_be_codes(measures[p], is_target=table.names[p] == target)]
     counted |= values(table, coded, numeric=True)
     nearly = [p for p, m in measures.items() if p not in reasons and _may_be_unique(m)]
@@ -167,13 +161,6 @@ def _columns(table: Table, rows: int, target: str | None) -> tuple[tuple[ColumnP
             profiles.append((p, column))
     ordered = tuple(column for _, column in sorted(profiles, key=lambda pair: pair[0]))
     return ordered, tuple(LeftOut(table.names[p], why) for p, why in sorted(reasons.items()))
-
-
-def _is_numeric(m: Measure) -> bool:
-    if m.kind == "number":
-        return True
-    codes = m.leading_zeros > 0 or (m.whole and m.longest > _EXACT_DIGITS)
-    return m.kind == "text" and m.numbers == m.present and not codes
 
 
 def _may_be_codes(m: Measure, *, is_target: bool) -> bool:
@@ -245,20 +232,12 @@ def _note(m: Measure, sample: Sequence[str], type_: ColumnType) -> str:
     if m.infinite:
         return f"{m.infinite:,} values are infinite: rows that hold them break the contract"
     if type_ in ("text", "category") and m.kind == "text" and 0.9 * m.present <= m.numbers < m.present:
-        odd = [v for v in sample if not _is_number(v) and v.strip() not in MISSING_WORDS]
+        odd = [v for v in sample if not is_number(v) and v.strip() not in MISSING_WORDS]
         shown = f", such as {listed(odd, 3)}" if odd else ""
         return f"{m.present - m.numbers:,} values are no numbers{shown}; without them it would be a number"
     if type_ == "text" and looks_like_dates(sample, iso=False):
         return "it holds dates that are not ISO 8601 (2024-01-31); in that form they could order the rows"
     return ""
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _require_usable(path: Path, target: str, columns: Sequence[ColumnProfile], omitted: Sequence[LeftOut]) -> None:

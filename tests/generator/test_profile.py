@@ -86,6 +86,21 @@ def test_dates_that_are_not_iso_are_texts_with_a_note(tmp_path: Path) -> None:
     assert "not ISO 8601" in profile_columns(tmp_path, x=days).column("x").note
 
 
+@pytest.mark.parametrize(
+    ("head", "tail", "expected"),
+    [
+        ("NA", ["1.5", "2"], "number"),
+        ("", ["3", "14"], "integer"),
+        ("1", ["x"], "category"),
+        ("x", ["1", "2"], "category"),
+        ("2024-01-01", ["soon"], "category"),
+        ("7", ["007"], "category"),
+    ],
+)
+def test_the_last_rows_count_as_much_as_the_first(tmp_path: Path, head: str, tail: list[str], expected: str) -> None:
+    assert profile_columns(tmp_path, x=[head] * 3_000 + tail).column("x").type == expected
+
+
 def test_ranges_missing_values_and_uniqueness_are_counted(tmp_path: Path) -> None:
     found = profile_columns(tmp_path, x=[*range(-5, 54), ""], y=range(60))
     x, y = found.column("x"), found.column("y")
