@@ -15,12 +15,13 @@ FactoryError                          ai_factory_spec.errors
     │   └── InvalidOutput             a generated file that its own format's parser refuses
     ├── WriteError
     │   ├── DestinationExists         the target folder holds something
-│   ├── OutputExists              the file to write is there already
+    │   ├── OutputExists              the file to write is there already
     │   └── CannotWrite               the disk refused
     ├── DataNotFound                  the data file that usecase.yaml names is not there
     ├── SpecNotFound                  no file of that name, or one that cannot be read
     ├── MissingAnswer                 something only a person can say, and nobody to ask
-    └── Declined                      the person said no
+    ├── Declined                      the person said no
+    └── DataError                     a data file that cannot be profiled: ai_factory.data_errors
 
 Constructors take the facts by keyword and build the sentence. Only the leaves are raised, and only they have a slug.
 """

@@ -22,15 +22,8 @@ from typing import Literal
 from ai_factory_spec.metrics import Task
 from ai_factory_spec.tables import MISSING_WORDS
 
-from ai_factory.datafile import (
-    NothingToLearnFrom,
-    Table,
-    TargetMissing,
-    TargetUnusable,
-    left_out,
-    listed,
-    open_table,
-)
+from ai_factory.data_errors import NothingToLearnFrom, TargetMissing, TargetUnusable, listed
+from ai_factory.datafile import Table, left_out, open_table
 from ai_factory.measure import Dates, Measure, dates, exact_distinct, is_number, measure, values
 from ai_factory.roles import MAX_CLASSES, Roles, infer_roles, looks_like_dates
 

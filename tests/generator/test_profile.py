@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from ai_factory.datafile import (
+from ai_factory.data_errors import (
     ColumnsDuplicate,
     DataEmpty,
     DataError,
@@ -18,8 +18,8 @@ from ai_factory.datafile import (
     NothingToLearnFrom,
     TargetMissing,
     TargetUnusable,
-    open_table,
 )
+from ai_factory.datafile import open_table
 from ai_factory.profile import profile_file
 from ai_factory_spec.tables import DELIMITERS, MISSING_WORDS
 from helpers_profile import ROWS, cycle, numbers, profile_columns, write_csv, write_parquet

@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from ai_factory.datafile import DataError
+from ai_factory.data_errors import DataError
 from ai_factory.profile import profile_file
 from ai_factory.propose import usecase_yaml
 from ai_factory_runtime import contract, frames

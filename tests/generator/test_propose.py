@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 import yaml
-from ai_factory.datafile import TargetUnusable
+from ai_factory.data_errors import TargetUnusable
 from ai_factory.profile import profile_file
-from ai_factory.propose import inferences, usecase_yaml, widened
+from ai_factory.proposal_text import widened
+from ai_factory.propose import inferences, usecase_yaml
 from ai_factory_spec import UseCase, UsecaseError, parse_usecase
 from ai_factory_spec.usecase import Column
 from helpers_profile import cycle, numbers, profile_columns, write_csv
