@@ -71,7 +71,7 @@ class TargetMissing(DataError):
         self.path, self.target = path, target
         headless = columns and all(re.fullmatch(r"\s*-?[\d.]+\s*", name) for name in columns)
         super().__init__(
-            f"{path} has no column {target!r}{did_you_mean(target, columns)}; its columns are {listed(columns)}.",
+            f"{path} has no column {target!r}; its columns are {listed(columns)}{did_you_mean(target, columns) or '.'}",
             hint="The first line seems to hold data: add a line with the columns' names."
             if headless
             else "Name the column to predict with `--target COLUMN`.",

@@ -445,7 +445,9 @@ def test_a_file_without_permission_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_target_that_does_not_exist_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
-    with pytest.raises(TargetMissing, match="no column 'Outcom'; did you mean 'outcome'\\?"):
+    with pytest.raises(
+        TargetMissing, match=r"no column 'Outcom'; its columns are 'reading', 'outcome'; did you mean 'outcome'\?$"
+    ):
         profile_columns(tmp_path, "Outcom")
 
 
