@@ -376,6 +376,16 @@ def _call(where: str, function: Callable[..., Any], *arguments: Any) -> Any:
         raise ProjectCodeFailed(where=where, problem=f"{type(error).__name__}: {text.splitlines()[0]}") from error
 
 
+def _sweep(project: Project) -> None:
+    """Remove what killed runs left half-written; it has no name that anything reads. The lock says that no run is at work."""
+    for folder in (project.artifacts, project.runs, project.models):
+        for left in folder.glob(".*.partial*"):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+
+
 @contextmanager
 def _threads(rows: int) -> Iterator[None]:
     """One thread for a small table, all processors for a large one; no setting of it stays in the fitted model."""
@@ -392,8 +402,7 @@ def _run_folder(project: Project, run_id: str) -> Iterator[Path]:
     """The run's folder: it gets its name when the run ends or is refused; a refusal leaves its reason there."""
     partial, final = project.runs / f".{run_id}.partial", project.runs / run_id
     try:
-        for left in project.runs.glob(".*.partial"):
-            shutil.rmtree(left, ignore_errors=True)
+        _sweep(project)
         partial.mkdir(parents=True)
     except OSError as error:
         raise WriteFailed(path=partial, problem=error.strerror or str(error)) from error

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from ai_factory_spec.naming import slug
 
+from ai_factory_runtime.atomic import replacing
 from ai_factory_runtime.errors import RegistryUnavailable, UnknownVersion
 from ai_factory_runtime.project import Project
 
@@ -126,6 +127,10 @@ class MlflowRegistry:
             found = list(client.search_model_versions(f"name = '{self._name}'"))
             return tuple(sorted((self._version(v, aliases) for v in found), key=lambda v: v.version))
 
+    @property
+    def _experiments(self) -> Path:
+        return (self._artifacts / "mlflow").resolve()
+
     def _version(self, found: Any, aliases: Mapping[str, Any]) -> ModelVersion:
         number, tags = int(found.version), dict(found.tags)
         return ModelVersion(
@@ -142,8 +147,11 @@ class MlflowRegistry:
         from mlflow.entities import Metric
 
         found = client.get_experiment_by_name(self._name)
-        location = (self._artifacts / "mlflow").resolve().as_uri()
-        experiment = found.experiment_id if found else client.create_experiment(self._name, artifact_location=location)
+        experiment = (
+            found.experiment_id
+            if found
+            else client.create_experiment(self._name, artifact_location=self._experiments.as_uri())
+        )
         run = client.create_run(experiment, run_name=run_id, tags={"run": run_id})
         client.log_batch(run.info.run_id, metrics=[Metric(k, v, run.info.start_time, 0) for k, v in metrics.items()])
         client.set_terminated(run.info.run_id)
@@ -161,13 +169,14 @@ class MlflowRegistry:
     @contextmanager
     def _client(self, *, create: bool = False) -> Iterator[Any]:
         """MLflow's client; whatever it or its database raises becomes RegistryUnavailable."""
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 
         try:
             if self._opened is None:
-                if create:
-                    self._database.parent.mkdir(parents=True, exist_ok=True)
+                if create and not self._database.exists():
+                    _create_database(self._database, self._experiments)
                 self._opened = _open_client(self._database)
             yield self._opened
         except (MlflowException, SQLAlchemyError, OSError) as error:
@@ -175,16 +184,46 @@ class MlflowRegistry:
 
 
 def _open_client(database: Path) -> Any:
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    for noisy in ("mlflow", "alembic"):  # they announce each table, and print errors that are raised anyway
-        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    _silence()
     from mlflow.tracking import MlflowClient
 
+    address = _address(database)
+    return MlflowClient(tracking_uri=address, registry_uri=address)
+
+
+def _create_database(database: Path, experiments: Path) -> None:
+    """Make MLflow's tables in a file that gets its name when it is complete: a kill leaves no half-migrated registry.
+
+    MLflow migrates in some hundred transactions; waiting for the disk after each takes seconds, so it is waited for once.
+    """
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    _silence()
+    _address(database)
+    with replacing(database) as partial:
+        event.listen(Engine, "connect", _do_not_wait)
+        try:
+            SqlAlchemyStore(_address(partial), experiments.as_uri()).engine.dispose()
+        finally:
+            event.remove(Engine, "connect", _do_not_wait)
+
+
+def _do_not_wait(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA synchronous=OFF")
+
+
+def _address(database: Path) -> str:
     path = database.resolve().as_posix()
     if "?" in path:
         raise OSError("its path has a question mark, which no database address can hold; move the project")
-    address = f"sqlite:///{path}"
-    return MlflowClient(tracking_uri=address, registry_uri=address)
+    return f"sqlite:///{path}"
+
+
+def _silence() -> None:
+    for noisy in ("mlflow", "alembic"):  # they announce each table, and print errors that are raised anyway
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
 
 
 def _problem(error: Exception) -> str:

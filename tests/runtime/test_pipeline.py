@@ -385,7 +385,7 @@ def test_a_bug_or_an_interruption_leaves_no_run_folder(tmp_path: Path, rows: pd.
 def killed(trained: Project) -> Any:
     """Run in another process and kill it, as `kill -9` does, when a step begins."""
 
-    def kill_at(step: str, seed: int) -> None:
+    def kill_at(step: str) -> None:
         code = f"""
         import os, signal, sys
         sys.path[:0] = {[str(Path(__file__).parents[1])]!r}
@@ -411,7 +411,7 @@ def killed(trained: Project) -> Any:
 def test_a_run_killed_at_any_step_leaves_nothing_half_registered_and_the_next_run_works(
     trained: Project, killed: Any, step: str
 ) -> None:
-    killed(step, 1)
+    killed(step)
     before = open_registry(trained).versions()
     assert [v.aliases for v in before] == [("champion",)]
     assert deployed(trained, "dev").version == 1
@@ -430,7 +430,7 @@ def test_a_run_killed_between_registration_and_deployment_is_finished_by_the_nex
 ) -> None:
     """The champion is taken away first, so that the killed run's verdict is to promote."""
     shutil.rmtree(open_registry(trained).versions()[0].folder)
-    killed("deploy", 1)
+    killed("deploy")
     assert open_registry(trained).versions()[1].aliases == ()
     run(trained)
     _, second, third = open_registry(trained).versions()

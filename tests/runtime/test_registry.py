@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,26 @@ def test_a_registry_that_does_not_exist_is_empty_and_is_not_made_by_looking(tmp_
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "() None False"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_kill_while_the_tables_are_made_leaves_no_half_made_registry(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from ai_factory_runtime.registry import MlflowRegistry\n"
+        "root = Path(sys.argv[1])\n"
+        "r = MlflowRegistry(database=root / 'registry.db', artifacts=root, name='churn')\n"
+        "r.register(root / 'models' / 'r1', digest='d', run_id='r1', tags={}, metrics={})\n"
+    )
+    folder = package(tmp_path, "r1")
+    making = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
+    while making.poll() is None and not any(p.stat().st_size > 0 for p in tmp_path.glob(".registry-*.partial.db")):
+        time.sleep(0.001)
+    making.kill()
+    assert making.wait() == -signal.SIGKILL
+    assert not (tmp_path / "registry.db").exists()
+    assert registry(tmp_path).versions() == ()
+    assert registry(tmp_path).register(folder, digest="d", run_id="r1", tags={}, metrics={}).version == 1
 
 
 def test_a_damaged_database_is_told_in_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
