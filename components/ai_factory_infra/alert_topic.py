@@ -11,6 +11,7 @@ import pulumi
 import pulumi_aws as aws
 
 from ai_factory_infra.account import Account
+from ai_factory_infra.key_set import WITHOUT_ACCOUNT
 from ai_factory_infra.problems import Problems
 
 PUBLISHERS = ("budgets.amazonaws.com", "cloudwatch.amazonaws.com", "events.amazonaws.com")
@@ -24,7 +25,7 @@ class AlertTopicArgs(TypedDict):
 
 
 class AlertTopic(pulumi.ComponentResource):
-    """Alarms, rules and the budget of this account publish here; nobody else does. `arn` waits for the policy."""
+    """Alarms, rules and budgets publish here, and no person or role. `arn` waits for the policy."""
 
     arn: pulumi.Output[str]
 
@@ -41,13 +42,20 @@ class AlertTopic(pulumi.ComponentResource):
                     "Version": "2012-10-17",
                     "Statement": [
                         {
-                            "Sid": "AlarmsRulesAndBudgetsPublish",
+                            "Sid": "AlarmsAndBudgetsPublish",
                             "Effect": "Allow",
-                            "Principal": {"Service": list(PUBLISHERS)},
+                            "Principal": {"Service": [s for s in PUBLISHERS if s not in WITHOUT_ACCOUNT]},
                             "Action": "sns:Publish",
                             "Resource": topic.arn,
                             "Condition": {"StringEquals": {"aws:SourceAccount": Account.of(self).id}},
-                        }
+                        },
+                        {
+                            "Sid": "RulesPublish",
+                            "Effect": "Allow",
+                            "Principal": {"Service": sorted(WITHOUT_ACCOUNT)},
+                            "Action": "sns:Publish",
+                            "Resource": topic.arn,
+                        },
                     ],
                 }
             ),

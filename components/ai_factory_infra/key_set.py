@@ -23,6 +23,9 @@ CLASSES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     ),
     "logs": ("log groups", ("logs.{region}.amazonaws.com",)),
 }
+# EventBridge does not say for whom it delivers to an encrypted topic: bound to an account, its messages are dropped without a
+# word (AWS: "Enable compatibility between event sources from AWS services and encrypted topics").
+WITHOUT_ACCOUNT = frozenset({"events.amazonaws.com"})
 
 
 class KeySetArgs(TypedDict):
@@ -86,6 +89,8 @@ def _policy(account: Account, services: Sequence[str]) -> pulumi.Output[str]:
             if service.startswith("logs."):  # the log service sends no source account, only the group it encrypts
                 group = f"arn:{partition}:logs:{region}:{account_id}:log-group:*"
                 condition = {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": group}}
+            if service in WITHOUT_ACCOUNT:
+                condition = {}
             statements.append(
                 {
                     "Sid": "".join(word.capitalize() for word in service.split(".")[0].split("-")) + "Publishes",
@@ -101,7 +106,7 @@ def _policy(account: Account, services: Sequence[str]) -> pulumi.Output[str]:
                     if service.startswith("logs.")
                     else ["kms:Decrypt", "kms:GenerateDataKey*"],
                     "Resource": "*",
-                    "Condition": condition,
+                    **({"Condition": condition} if condition else {}),
                 }
             )
         return {"Version": "2012-10-17", "Statement": statements}

@@ -50,6 +50,12 @@ def test_every_job_begins_in_the_images_repository() -> None:
     assert f"{PROJECT_VARIABLE}=/opt/program" in DOCKERFILE.read_text(encoding="utf-8")
 
 
+def test_the_container_may_write_where_sagemaker_takes_results_from() -> None:
+    """SageMaker's folders belong to root: an image with another USER fails on every job and every endpoint."""
+    instructions = [line.split()[0] for line in DOCKERFILE.read_text(encoding="utf-8").splitlines() if line.strip()]
+    assert "USER" not in instructions
+
+
 def test_drift_has_one_exit_code() -> None:
     assert DRIFT_EXIT == EXIT_DRIFT
 

@@ -117,7 +117,7 @@ def test_no_policy_allows_more_than_it_names(stacks: Mapping[str, Registered]) -
         actions, resources = listed(statement["Action"]), listed(statement.get("Resource", []))
         if resource.type == KEY:  # in a key's own policy "*" is that key, and the account decides by IAM
             assert resources == ["*"]
-            assert statement["Principal"].keys() == {"AWS"} or "Condition" in statement
+            assert statement["Principal"].keys() == {"AWS"} or "Condition" in statement or "Events" in statement["Sid"]
             continue
         assert [a for a in actions if "*" in a] == [], resource.urn
         if "*" in resources:
@@ -227,6 +227,22 @@ def test_keys_rotate_are_kept_and_name_no_role(stacks: Mapping[str, Registered])
         assert key.protect
         assert key.inputs["enableKeyRotation"] is True
         assert ":role/" not in key.inputs["policy"]
+
+
+def test_rules_reach_the_encrypted_topic_without_a_condition_that_drops_them_silently(
+    stacks: Mapping[str, Registered],
+) -> None:
+    """EventBridge names no account when it delivers to an encrypted topic; alarms and budgets do, and are bound to it."""
+    policies = [s for r, s in stacks["foundation"].statements() if r.type in (KEY, "aws:sns/topicPolicy:TopicPolicy")]
+    bound = {
+        service: statement.get("Condition")
+        for statement in policies
+        for service in listed(statement["Principal"].get("Service", []))
+        if not service.startswith("logs.")
+    }
+    assert bound.pop("events.amazonaws.com") is None
+    assert set(bound) == {"budgets.amazonaws.com", "cloudwatch.amazonaws.com"}
+    assert all(c == {"StringEquals": {"aws:SourceAccount": ACCOUNT}} for c in bound.values())
 
 
 def test_a_private_network_has_no_way_out_but_to_the_buckets() -> None:
