@@ -20,14 +20,13 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from ai_factory_spec.tables import DELIMITERS, MISSING_WORDS
 from ai_factory_spec.usecase import Column, Contract
 
 from ai_factory_runtime.errors import ContractBroken, DataUnreadable
 from ai_factory_runtime.violations import Violation, examples
 
 TEXT = pd.StringDtype(na_value=np.nan)
-# Words that files use for "no value". A category that lists such a word keeps it as a value; a text keeps all but the empty one.
-MISSING_WORDS = ("", "NA", "N/A", "n/a", "NaN", "nan", "-nan", "null", "NULL", "None", "<NA>", "#N/A", "NaT")
 _TRUTHS = {
     "true": True,
     "t": True,
@@ -40,7 +39,6 @@ _TRUTHS = {
     "n": False,
     "0": False,
 }
-_DELIMITERS = ",;\t|"
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -203,7 +201,7 @@ def csv_header(path: Path, contract: Contract) -> tuple[list[str], str]:
     """The column names and the delimiter: the one under which most of the contract's columns are found."""
     expected = {c.name for c in contract.columns}
     found: list[tuple[int, list[str], str]] = []
-    for delimiter in _DELIMITERS:
+    for delimiter in DELIMITERS:
         try:
             with path.open(encoding="utf-8-sig", newline="") as file:
                 header = next(csv.reader(file, delimiter=delimiter), [])
@@ -215,7 +213,7 @@ def csv_header(path: Path, contract: Contract) -> tuple[list[str], str]:
     matches, header, delimiter = max(found, key=lambda f: f[0])
     if not header:
         raise DataUnreadable(path=path, problem="the file is empty")
-    return (header, delimiter) if matches else (found[0][1], _DELIMITERS[0])
+    return (header, delimiter) if matches else (found[0][1], DELIMITERS[0])
 
 
 def reject_repeated(path: Path, names: Sequence[str], contract: Contract) -> None:

@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
+from ai_factory_spec.tables import MISSING_WORDS
 from ai_factory_spec.usecase import Contract
 
 from ai_factory_runtime.errors import DataUnreadable
-from ai_factory_runtime.frames import MISSING_WORDS, csv_header, reject_open_quote, reject_repeated, wrong_encoding
+from ai_factory_runtime.frames import csv_header, reject_open_quote, reject_repeated, wrong_encoding
 from ai_factory_runtime.screening import NUMBERS
 
 CHUNK_ROWS = 65_536

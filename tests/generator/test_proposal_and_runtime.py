@@ -66,11 +66,6 @@ def test_a_duplicate_or_ragged_file_is_refused_by_both(tmp_path: Path) -> None:
         profile_file(tmp_path / "x.csv", "y")
 
 
-def test_both_take_the_same_words_for_missing_values_and_the_same_delimiters() -> None:
-    assert frames.MISSING_WORDS == tables.MISSING_WORDS
-    assert frames._DELIMITERS == tables.DELIMITERS
-
-
 CELL = (
     st.sampled_from(["", "0", "1", "1.0", "-0", "00", "1e5", "1E400", "1_0", "+3", ".5", "5.", "inf", "nan", "NA", "None", "null", "true", "TRUE", "no",
                      "t", "2024-01-01", "2024-1-1", "2024-01-01T00:00", "20240101", "12:30", "x", " x", "0x1", "1,5", "ı", "İ", "٣", "１"])
