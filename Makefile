@@ -27,7 +27,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@touch $@
 
 test: $(VENV)/.ready ## Run every test, two at a time
-	$(PY) -m pytest -n 2 --dist loadfile
+	$(PY) -m pytest -n 2 --dist worksteal
 
 check: format-check lint types test ## The one gate: format, lint, strict types, tests with warnings as errors
 

@@ -11,7 +11,13 @@ from pathlib import Path
 def in_repository(repository: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """Run a command with this environment's packages but the repository's own code."""
     paths = os.pathsep.join(str(repository / part) for part in ("src", "components"))
-    environment = {**os.environ, "PYTHONPATH": paths, "MLFLOW_DISABLE_TELEMETRY": "true", "NO_COLOR": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": paths,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "NO_COLOR": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     environment.pop("PYTEST_XDIST_WORKER", None)
     return subprocess.run(command, cwd=repository, env=environment, text=True, capture_output=True, check=False)
 

@@ -12,7 +12,7 @@ from repository_runs import own_tests
 
 @dataclass(frozen=True, slots=True)
 class Sabotage:
-    """A way to break a repository: text in one of its files, what replaces it, and the tests that must notice."""
+    """A way to break a repository: text in one of its files, what replaces it, and the test that must notice."""
 
     file: str
     old: str
@@ -21,28 +21,55 @@ class Sabotage:
 
 
 RUNTIME = "components/ai_factory_runtime"
+TRAINING, APPROVALS, MONITORING = "tests/test_training.py", "tests/test_approvals.py", "tests/test_monitoring.py"
 SABOTAGE = (
     Sabotage(
-        f"{RUNTIME}/gates.py", "passed = gain.low > 0  # False for NaN", "passed = True", "tests/test_training.py"
+        f"{RUNTIME}/gates.py",
+        "passed = gain.low > 0  # False for NaN",
+        "passed = True",
+        f"{TRAINING}::test_a_target_without_relation_to_the_features_is_not_learnable_and_registers_nothing",
     ),
-    Sabotage(f"{RUNTIME}/gates.py", "passed = value >= bound if", "passed = True if", "tests/test_training.py"),
-    Sabotage(f"{RUNTIME}/leakage.py", "    return tuple(leaks)", "    return ()", "tests/test_training.py"),
     Sabotage(
-        f"{RUNTIME}/package.py", "if _sha256(files[name]) != manifest[name]:", "if False:", "tests/test_training.py"
+        f"{RUNTIME}/gates.py",
+        "passed = value >= bound if",
+        "passed = True if",
+        f"{TRAINING}::test_a_threshold_out_of_reach_stops_the_run_and_names_number_and_threshold",
     ),
-    Sabotage(f"{RUNTIME}/package.py", "if wrong.any():", "if False:", "tests/test_training.py"),
+    Sabotage(
+        f"{RUNTIME}/leakage.py",
+        "    return tuple(leaks)",
+        "    return ()",
+        f"{TRAINING}::test_a_column_that_gives_the_target_away_stops_the_run_and_is_named",
+    ),
+    Sabotage(
+        f"{RUNTIME}/package.py",
+        "if _sha256(files[name]) != manifest[name]:",
+        "if False:",
+        f"{TRAINING}::test_a_changed_model_file_is_refused_before_it_is_loaded",
+    ),
+    Sabotage(
+        f"{RUNTIME}/package.py",
+        "if wrong.any():",
+        "if False:",
+        f"{TRAINING}::test_a_model_that_answers_otherwise_than_in_training_is_refused",
+    ),
     Sabotage(
         f"{RUNTIME}/stages.py",
         "        require_approved(project, folder, stage=stage, version=version)\n",
         "        pass\n",
-        "tests/test_approvals.py",
+        f"{APPROVALS}::test_an_unsigned_model_is_not_promoted",
     ),
-    Sabotage(f"{RUNTIME}/release.py", "        if release.approved:", "        if True:", "tests/test_approvals.py"),
+    Sabotage(
+        f"{RUNTIME}/release.py",
+        "        if release.approved:",
+        "        if True:",
+        f"{APPROVALS}::test_an_unsigned_model_is_not_promoted",
+    ),
     Sabotage(
         f"{RUNTIME}/drift.py",
         "return any(f.drifted for f in self.findings)",
         "return False",
-        "tests/test_monitoring.py",
+        f"{MONITORING}::test_a_column_stuck_at_one_value_is_drift_and_is_named",
     ),
     Sabotage(
         "src/breast_cancer/features.py",
