@@ -1,0 +1,45 @@
+"""What the fields of `deployment` and `monitoring` must agree on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ai_factory_spec.findings import Finding, has_password
+from ai_factory_spec.view import View
+
+STAGES = ("dev", "staging", "prod")
+
+
+def deployment_agrees(deployment: View) -> Iterator[Finding]:
+    """Stages are in order."""
+    stages = [stage for _, stage in deployment.texts("stages")]
+    if deployment.complete("stages") and stages and stages != [s for s in STAGES if s in {"dev", *stages}]:
+        got = ", ".join(stages)
+        yield Finding(deployment.at("stages"), f"stages are dev, then staging, then prod, each at most once; got {got}")
+
+
+_NEEDS = {"file": ("path",), "webhook": ("address_variable",), "email": ("to", "sender", "host")}
+
+
+def channel_agrees(channel: View) -> Iterator[Finding]:
+    """A channel has the fields of its kind, and none of another."""
+    kind = channel.text("kind")
+    if kind not in _NEEDS:
+        return
+    for owner, fields in _NEEDS.items():
+        for field in fields:
+            empty = channel.known(field) and channel.get(field) in (None, "", (), [])
+            if owner == kind and empty:
+                yield Finding(channel.at(field), f"a channel of kind {kind} needs `{field}`")
+            if owner != kind and not empty and channel.known(field):
+                yield Finding(channel.at(field), f"fits only kind {owner}, not {kind}")
+
+
+def tracking_agrees(tracking: View) -> Iterator[Finding]:
+    """No password stands in the file."""
+    address = tracking.text("address") or ""
+    if has_password(address):
+        yield Finding(
+            tracking.at("address"), "a password stands in the address; this file is kept in git",
+            "put the address in AI_FACTORY_REGISTRY",
+        )  # fmt: skip
