@@ -13,9 +13,7 @@ from ai_factory_runtime.package import CARD_HTML
 from ai_factory_runtime.project import Project
 from ai_factory_runtime.registry import ModelVersion, open_registry
 from ai_factory_runtime.report import REPORT
-from ai_factory_runtime.runs import run_ids
-
-REFUSED = "refused.json"
+from ai_factory_runtime.runs import REFUSED, run_ids
 
 
 @dataclass(frozen=True)

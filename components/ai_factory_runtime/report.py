@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ai_factory_runtime.card import CardFacts
@@ -44,20 +42,3 @@ def report_document(facts: CardFacts, results: Sequence[GateResult]) -> dict[str
         "calibration": list(facts.calibration),
         "lineage": facts.lineage,
     }
-
-
-def to_json(document: object) -> bytes:
-    """JSON of dataclasses, mappings and sequences; a number that is not finite becomes null."""
-    return (json.dumps(_plain(document), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value

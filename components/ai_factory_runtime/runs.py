@@ -1,4 +1,4 @@
-"""Runs: their ids, and the lock that lets one run at a time work in a project."""
+"""Runs: their ids, their folders, and the lock that lets one run at a time work in a project."""
 
 from __future__ import annotations
 
@@ -6,13 +6,38 @@ import datetime as dt
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
+from ai_factory_spec.errors import FactoryError
+
+from ai_factory_runtime.atomic import write_atomically
 from ai_factory_runtime.errors import RunLocked, WriteFailed
+from ai_factory_runtime.jsontext import to_json
 from ai_factory_runtime.project import Project
 
 LOCK = "run.lock"
+REFUSED = "refused.json"
+
+Progress = Callable[[str, str], None]
+"""Told each step, and a detail, as it begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run: its id, which sorts by time and is unique, and when it began (UTC)."""
+
+    run_id: str
+    made_at: dt.datetime
+
+
+def new_run() -> Run:
+    """A run that begins now."""
+    run_id, moment = new_run_id()
+    return Run(run_id, moment)
 
 
 def new_run_id(now: dt.datetime | None = None) -> tuple[str, dt.datetime]:
@@ -43,8 +68,40 @@ def exclusive(project: Project, run_id: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def run_folder(project: Project, run_id: str) -> Iterator[Path]:
+    """The run's folder: it gets its name when the run ends or is refused; a refusal leaves its reason there."""
+    partial, final = project.runs / f".{run_id}.partial", project.runs / run_id
+    try:
+        _sweep(project)
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise WriteFailed(path=partial, problem=error.strerror or str(error)) from error
+    try:
+        yield partial
+    except FactoryError as error:
+        refusal = {"run": run_id, "refused": error.slug, "message": str(error), "hint": error.hint}
+        write_atomically(partial / REFUSED, to_json(refusal))
+        partial.rename(final)
+        raise
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    partial.rename(final)
+
+
 def run_ids(project: Project) -> tuple[str, ...]:
     """The ids of all runs that ended, oldest first."""
     if not project.runs.is_dir():
         return ()
     return tuple(sorted(p.name for p in project.runs.iterdir() if p.is_dir() and not p.name.startswith(".")))
+
+
+def _sweep(project: Project) -> None:
+    """Remove what killed runs left half-written; it has no name that anything reads. The lock says that no run is at work."""
+    for folder in (project.artifacts, project.runs, project.models):
+        for left in folder.glob(".*.partial*"):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)

@@ -1,0 +1,89 @@
+"""The step `prepare`: from the project's source to protected, canonical rows, split, and searched for leaks.
+
+A row that breaks the contract is set aside in the run's folder with its reasons; a table that breaks it, a leak or a
+source that cannot be read stops the run here, before anything is learned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ai_factory_runtime.atomic import replacing
+from ai_factory_runtime.card import DataFacts
+from ai_factory_runtime.contract import examine, require
+from ai_factory_runtime.errors import DataUnreadable, LeakageFound, ProjectCodeFailed
+from ai_factory_runtime.leakage import find_leaks
+from ai_factory_runtime.pii import protect, read_key
+from ai_factory_runtime.project import Project
+from ai_factory_runtime.project_code import call
+from ai_factory_runtime.runs import Progress
+from ai_factory_runtime.split import Positions, Split, split
+
+QUARANTINE = "quarantine.csv"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Protected, canonical rows, how they are split, and what became of the others."""
+
+    frame: pd.DataFrame
+    split: Split
+    facts: DataFacts
+
+    @property
+    def held_out(self) -> pd.DataFrame:
+        """The rows that no model learns from, numbered from 0."""
+        return self.frame.iloc[self.split.test].reset_index(drop=True)
+
+    @property
+    def held_out_unit(self) -> Positions | None:
+        """Which held-out rows belong to one entity; None where every row stands for itself."""
+        return self.split.unit[self.split.test] if self.split.how == "entity" else None
+
+
+def prepare(project: Project, folder: Path, say: Progress) -> Prepared:
+    """Read, hold against the contract, protect personal data, split, look for leaks. Bad rows go to a file in `folder`.
+
+    Raises ContractBroken, LeakageFound, DataUnreadable, DataUnusable, PiiKeyMissing, ProjectCodeFailed, WriteFailed.
+    """
+    usecase, data = project.usecase, project.usecase.data
+    key = read_key(data.pii)
+    say("read", data.source)
+    raw = read(project)
+    say("contract", f"{len(raw)} rows")
+    examined = examine(raw, data.contract, hidden={rule.column for rule in data.pii})
+    if len(examined.set_aside):
+        quarantined = protect(examined.set_aside, data.pii, key)
+        with replacing(folder / QUARANTINE) as partial:
+            quarantined.to_csv(partial, index_label="row")
+    require(examined, data.contract)
+    frame = protect(examined.good, data.pii, key, keep_apart=data.id)
+    say("split", f"{len(frame)} rows")
+    found = split(frame, usecase)
+    say("leakage", f"{len(data.features)} features")
+    leaks = find_leaks(frame, usecase, found)
+    if leaks:
+        raise LeakageFound(leaks=leaks)
+    facts = DataFacts(
+        read=len(raw),
+        set_aside=len(examined.set_aside),
+        learned_from=len(found.development),
+        held_out=len(found.test),
+        how=found.how,
+    )
+    return Prepared(frame, found, facts)
+
+
+def read(project: Project) -> pd.DataFrame:
+    """The rows as the project's `load` gives them. Raises DataUnreadable, ProjectCodeFailed."""
+    frame = call("data.py: load", project.hooks.load, project.usecase, project.root)
+    if not isinstance(frame, pd.DataFrame):
+        raise ProjectCodeFailed(
+            where="data.py: load", problem=f"it returned a {type(frame).__name__}, not a pandas DataFrame"
+        )
+    if frame.empty:
+        raise DataUnreadable(path=project.usecase.data.source, problem="it has no rows")
+    return frame
