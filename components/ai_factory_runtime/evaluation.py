@@ -8,20 +8,20 @@ chapter 13); where rows belong to entities, entities are drawn (Davison & Hinkle
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from ai_factory_spec.metrics import METRICS, metrics_for
 
 from ai_factory_runtime.package import Prediction, Signature
+from ai_factory_runtime.weighted_metrics import Floats, Weighted, weighted_metric
 
-Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Positions = npt.NDArray[np.int64]
-Weighted = Callable[[Floats], Floats]
+Key = TypeVar("Key", bound=Hashable)
 
 CONFIDENCE = 0.95
 REPLICATES = 1000
@@ -65,18 +65,25 @@ def metric(name: str, judged: Judged, weights: Floats | None = None) -> float:
 
 def estimate(name: str, judged: Judged, seed: int) -> Estimate:
     """One metric with its interval."""
-    function = weighted_metric(name, judged)
-    return _interval(metric(name, judged), [function(w) for w in _draws(judged, seed)])
+    return bootstrap({name: weighted_metric(name, judged)}, judged, seed)[name]
 
 
 def estimates(judged: Judged, seed: int) -> dict[str, Estimate]:
     """Every metric that fits the task, with its interval, all on the same draws."""
-    functions = {m.name: weighted_metric(m.name, judged) for m in metrics_for(judged.signature.task)}
-    drawn: dict[str, list[Floats]] = {name: [] for name in functions}
+    fitting = metrics_for(judged.signature.task)
+    return bootstrap({m.name: weighted_metric(m.name, judged) for m in fitting}, judged, seed)
+
+
+def bootstrap(functions: Mapping[Key, Weighted], judged: Judged, seed: int) -> dict[Key, Estimate]:
+    """Each function of the row weights with its interval, all on the same draws of these rows."""
+    drawn: dict[Key, list[Floats]] = {key: [] for key in functions}
+    if not functions:
+        return {}
     for weights in _draws(judged, seed):
-        for name, function in functions.items():
-            drawn[name].append(function(weights))
-    return {name: _interval(metric(name, judged), drawn[name]) for name in functions}
+        for key, function in functions.items():
+            drawn[key].append(function(weights))
+    once = np.ones((1, judged.rows))
+    return {key: _interval(float(function(once)[0]), drawn[key]) for key, function in functions.items()}
 
 
 def gain(name: str, better: Judged, worse: Judged, seed: int) -> Estimate:
@@ -95,11 +102,6 @@ def standard_error_of_gain(name: str, better: Judged, worse: Judged, seed: int) 
     first, second = weighted_metric(name, better), weighted_metric(name, worse)
     drawn = np.concatenate([first(w) - second(w) for w in _draws(better, seed)])
     return float(np.nanstd(drawn)) if np.isfinite(drawn).any() else float("nan")
-
-
-def weighted_metric(name: str, judged: Judged) -> Weighted:
-    """The metric as a function of weights (draws, rows) -> (draws,)."""
-    return _METRICS[name](judged)
 
 
 def replicates(rows: int) -> int:
@@ -130,178 +132,3 @@ def _interval(value: float, drawn: list[Floats]) -> Estimate:
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(defined, [tail, 1 - tail])
     return Estimate(value, float(low), float(high))
-
-
-def _ratio(numerator: Floats, denominator: Floats, empty: float = np.nan) -> Floats:
-    """Division that gives `empty` for a zero denominator."""
-    return np.divide(numerator, denominator, out=np.full_like(numerator, empty), where=denominator > 0)
-
-
-def _mean(values: Floats) -> Weighted:
-    return lambda w: _ratio(w @ values, w.sum(axis=1))
-
-
-def _score(judged: Judged) -> Floats:
-    """The probability of the positive class."""
-    assert judged.prediction.probabilities is not None
-    assert judged.signature.positive is not None
-    return judged.prediction.probabilities[:, judged.signature.classes.index(judged.signature.positive)]
-
-
-def _positive(judged: Judged) -> tuple[Floats, Floats]:
-    """(is positive, is predicted positive) as 0 and 1."""
-    name = judged.signature.positive
-    return (judged.truth == name).astype(np.float64), (judged.prediction.values == name).astype(np.float64)
-
-
-def _ranked(judged: Judged, *, descending: bool) -> Callable[[Floats], tuple[Floats, Floats]]:
-    """Weights -> (positive, negative) weight at each different score, in order of score."""
-    score = -_score(judged) if descending else _score(judged)
-    order = np.argsort(score, kind="stable")
-    ordered = score[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    positive = _positive(judged)[0][order]
-
-    def counts(weights: Floats) -> tuple[Floats, Floats]:
-        sorted_weights = weights[:, order]
-        positives = np.add.reduceat(sorted_weights * positive, starts, axis=1)
-        return positives, np.add.reduceat(sorted_weights, starts, axis=1) - positives
-
-    return counts
-
-
-def _roc_auc(judged: Judged) -> Weighted:
-    """The probability that a positive scores above a negative, ties counting half (Mann-Whitney)."""
-    counts = _ranked(judged, descending=False)
-
-    def value(weights: Floats) -> Floats:
-        positives, negatives = counts(weights)
-        below = np.cumsum(negatives, axis=1) - negatives
-        pairs = positives.sum(axis=1) * negatives.sum(axis=1)
-        return _ratio((positives * (below + negatives / 2)).sum(axis=1), pairs)
-
-    return value
-
-
-def _average_precision(judged: Judged) -> Weighted:
-    """Precision at each different score, weighted by the recall gained there."""
-    counts = _ranked(judged, descending=True)
-
-    def value(weights: Floats) -> Floats:
-        positives, negatives = counts(weights)
-        hits = np.cumsum(positives, axis=1)
-        precision = _ratio(hits, np.cumsum(positives + negatives, axis=1), empty=0.0)
-        return _ratio((positives * precision).sum(axis=1), positives.sum(axis=1))
-
-    return value
-
-
-def _precision(judged: Judged) -> Weighted:
-    truth, chosen = _positive(judged)
-    return lambda w: _ratio(w @ (truth * chosen), w @ chosen, empty=0.0)
-
-
-def _recall(judged: Judged) -> Weighted:
-    truth, chosen = _positive(judged)
-    return lambda w: _ratio(w @ (truth * chosen), w @ truth)
-
-
-def _f1(judged: Judged) -> Weighted:
-    truth, chosen = _positive(judged)
-    return lambda w: _ratio(2 * (w @ (truth * chosen)), w @ truth + w @ chosen, empty=0.0)
-
-
-def _brier_score(judged: Judged) -> Weighted:
-    return _mean((_score(judged) - _positive(judged)[0]) ** 2)
-
-
-def _log_loss(judged: Judged) -> Weighted:
-    """Minus the logarithm of the true class's probability, which is kept at least one rounding error from 0."""
-    probabilities = judged.prediction.probabilities
-    assert probabilities is not None
-    position = {name: i for i, name in enumerate(judged.signature.classes)}
-    columns = np.array([position[name] for name in judged.truth])
-    smallest = float(np.finfo(np.float64).eps)
-    return _mean(-np.log(np.clip(probabilities[np.arange(judged.rows), columns], smallest, 1 - smallest)))
-
-
-def _accuracy(judged: Judged) -> Weighted:
-    return _mean((judged.truth == judged.prediction.values).astype(np.float64))
-
-
-def _per_class(judged: Judged) -> tuple[Floats, Floats]:
-    """(rows, classes) indicators of the true and of the predicted class."""
-    names = np.array(judged.signature.classes, dtype=object)
-    return (
-        (judged.truth[:, None] == names).astype(np.float64),
-        (judged.prediction.values[:, None] == names).astype(np.float64),
-    )
-
-
-def _balanced_accuracy(judged: Judged) -> Weighted:
-    """The mean recall of the classes that occur."""
-    truth, chosen = _per_class(judged)
-    hit = truth * chosen
-
-    def value(weights: Floats) -> Floats:
-        rows = weights @ truth
-        occurs = rows > 0
-        return _ratio(_ratio(weights @ hit, rows, empty=0.0).sum(axis=1), occurs.sum(axis=1).astype(np.float64))
-
-    return value
-
-
-def _f1_macro(judged: Judged) -> Weighted:
-    """The mean F1 of the classes that occur or are predicted."""
-    truth, chosen = _per_class(judged)
-    hit = truth * chosen
-
-    def value(weights: Floats) -> Floats:
-        rows = weights @ truth + weights @ chosen
-        occurs = rows > 0
-        return _ratio(_ratio(2 * (weights @ hit), rows, empty=0.0).sum(axis=1), occurs.sum(axis=1).astype(np.float64))
-
-    return value
-
-
-def _error(judged: Judged) -> Floats:
-    return judged.prediction.values.astype(np.float64) - judged.truth.astype(np.float64)
-
-
-def _r2(judged: Judged) -> Weighted:
-    """One minus the squared error relative to that of the mean."""
-    truth, squared = judged.truth.astype(np.float64), _error(judged) ** 2
-    centred = truth - truth.mean()  # the spread does not depend on the origin; small numbers lose fewer digits
-
-    def value(weights: Floats) -> Floats:
-        rows = weights.sum(axis=1)
-        spread = weights @ centred**2 - _ratio((weights @ centred) ** 2, rows)
-        return 1 - _ratio(weights @ squared, np.where(spread > 0, spread, 0.0))
-
-    return value
-
-
-def _mean_absolute_error(judged: Judged) -> Weighted:
-    return _mean(np.abs(_error(judged)))
-
-
-def _root_mean_squared_error(judged: Judged) -> Weighted:
-    squared = _mean(_error(judged) ** 2)
-    return lambda w: np.sqrt(squared(w))
-
-
-_METRICS: dict[str, Callable[[Judged], Weighted]] = {
-    "roc_auc": _roc_auc,
-    "average_precision": _average_precision,
-    "precision": _precision,
-    "recall": _recall,
-    "f1": _f1,
-    "brier_score": _brier_score,
-    "f1_macro": _f1_macro,
-    "accuracy": _accuracy,
-    "balanced_accuracy": _balanced_accuracy,
-    "log_loss": _log_loss,
-    "r2": _r2,
-    "mean_absolute_error": _mean_absolute_error,
-    "root_mean_squared_error": _root_mean_squared_error,
-}
