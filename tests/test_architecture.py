@@ -37,6 +37,7 @@ LEVELS: tuple[frozenset[str], ...] = (
             "render",
             "template_cache",
             "laying",
+            "incoming",
             "workspace",
             "profile",
             "propose",

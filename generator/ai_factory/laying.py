@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import jinja2
 
 from ai_factory import __version__, loading, template_cache
 from ai_factory.compose import USECASE
-from ai_factory.errors import PathClaimedTwice, UnsafePath
+from ai_factory.errors import PathClaimedTwice
 from ai_factory.plan import Layer, Plan
 from ai_factory.render import render_layer
-from ai_factory.tree import Entry, FileTree, check_path
+from ai_factory.tree import Entry, FileTree
 
 FIRST = "project/base"
 
@@ -36,14 +35,3 @@ def lay(layer: Layer, plan: Plan, usecase_text: str) -> tuple[FileTree, str]:
                 raise PathClaimedTwice(path=path, owners=(layer.id, f"what {layer.id} copies"))
             entries[path] = replace(entry, owners=(layer.id,))
     return FileTree(entries), sources.digest
-
-
-def data_path(source: Path) -> str:
-    """Where the data file goes in the repository: data/ and its own name, or a plain one where some system could not hold that."""
-    for name in (source.name, f"data{source.suffix}"):
-        try:
-            check_path(f"data/{name}")
-        except UnsafePath:
-            continue
-        return f"data/{name}"
-    return "data/data"

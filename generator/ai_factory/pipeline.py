@@ -13,12 +13,12 @@ import jinja2
 from ai_factory_spec.reader import parse_usecase
 from ai_factory_spec.suggest import did_you_mean
 
-from ai_factory import __version__, archive, formats, loading, lock, usecase_text, workspace
+from ai_factory import __version__, archive, formats, incoming, loading, lock, usecase_text, workspace
 from ai_factory.answers import Answers, Wish
 from ai_factory.catalog import Blueprint
 from ai_factory.compose import USECASE, compose
 from ai_factory.errors import NoBlueprint
-from ai_factory.laying import data_path, lay
+from ai_factory.laying import lay
 from ai_factory.plan import Plan, resolve
 from ai_factory.tree import Entry, FileTree
 
@@ -30,11 +30,14 @@ Working = Callable[[str], AbstractContextManager[None]]
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What was asked for and what was decided; nothing is rendered yet. `text` is what the new usecase.yaml will say."""
+    """What was asked for and what was decided; nothing is rendered yet.
+
+    `text` is what the new usecase.yaml will say, `data` are the files that come along.
+    """
 
     given: str
     text: str
-    data: Path
+    data: tuple[workspace.Incoming, ...]
     plan: Plan
 
 
@@ -57,7 +60,7 @@ def draft_from_data(wish: Wish, answers: Answers, working: Working) -> Draft:
     from ai_factory import intake  # which imports DuckDB
 
     data = wish.data or answers.data()
-    taken = intake.take_in(data, wish, answers, working, source=data_path(data))
+    taken = intake.take_in(data, wish, answers, working, source=incoming.data_path(data))
     return draft(taken.usecase, file=f"the use case proposed for {data}", data=data)
 
 
@@ -79,14 +82,15 @@ def draft(text: str, *, file: str, folder: Path = Path(), data: Path | None = No
     """From a use case's text to its plan. `file` is how messages call the text, `folder` what `data.source` is relative to."""
     usecase = parse_usecase(text, file=file)
     plan = resolve(usecase, loading.load_catalog(), factory_version=__version__)
-    source = data or folder / usecase.data.source
-    return Draft(text, usecase_text.with_source(text, data_path(source)), source, plan)
+    source, files = incoming.of_file(data) if data else incoming.of_source(usecase.data, folder)
+    return Draft(text, usecase_text.with_source(text, source), files, plan)
 
 
 def create(draft: Draft, folder: Path, answers: Answers, working: Working, *, dry_run: bool) -> Repository:
     """From a plan to a repository on the disk; a dry run stops before it is written."""
     workspace.check_target(folder)
-    workspace.check_source(draft.data)
+    for file in draft.data:
+        workspace.check_source(file.source)
     with working("composing"):
         repository = compose_repository(draft)
     if not dry_run:
@@ -125,8 +129,7 @@ def write_repository(repository: Repository, target: Path) -> None:
         )
         return FileTree({lock.LOCK: Entry(locked.text().encode()), lock.PRISTINE: Entry(pristine)})
 
-    data = workspace.Incoming(repository.draft.data, data_path(repository.draft.data))
-    workspace.create(target, repository.tree, (data,), last)
+    workspace.create(target, repository.tree, repository.draft.data, last)
 
 
 def find_blueprints(name: str) -> tuple[Blueprint, ...]:

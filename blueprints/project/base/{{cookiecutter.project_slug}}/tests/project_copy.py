@@ -25,8 +25,11 @@ os.environ.setdefault("AI_FACTORY_PII_KEY", "a key for tests only")
 
 def lifted(usecase: UseCase) -> UseCase:
     """The use case without the demands that only the real data can meet."""
-    contract = usecase.data.contract.model_copy(update={"min_rows": 1, "max_rows": None})
-    data = usecase.data.model_copy(update={"contract": contract})
+    contract = usecase.data.contract.model_copy(update={"min_rows": 1, "max_rows": None, "max_age_days": None})
+    source = usecase.data.source
+    if not source.lower().endswith((".csv", ".parquet")) or "://" in source or source.startswith("$"):
+        source = "data/rows.parquet"  # no test reaches a bucket or a database
+    data = usecase.data.model_copy(update={"contract": contract, "source": source, "query": None})
     return usecase.model_copy(update={"data": data, "acceptance": Acceptance()})
 
 
