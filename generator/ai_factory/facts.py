@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 import ai_factory_spec.naming as naming
-from ai_factory_spec.usecase import STAGES, UseCase
+from ai_factory_spec.usecase import STAGES, Latency, UseCase
 
 __all__ = ["FACTS", "facts", "json_text", "markdown_line", "markdown_text", "toml_text"]
 
@@ -38,9 +38,11 @@ FACTS: Mapping[str, str] = {
     "retrain_schedule": "When retraining runs as well: five cron fields, UTC, or nothing.",
     "retrain_on_drift": "true or false.",
     "cooldown_hours": "Hours between two retraining runs that drift started.",
-    "rollout_strategy": "all-at-once, canary or linear.",
+    "rollout_strategy": "all-at-once, shadow, canary, linear or ab.",
     "rollout_step_percent": "The share of traffic of a rollout's step.",
     "rollout_wait_minutes": "Minutes between a rollout's steps.",
+    "rollout_max_error_rate": "Failed requests a new version may have.",
+    "p99_ms": "How many milliseconds the 99th percentile of an answer may take.",
     "factory_version": "The version of ai-factory that composes the repository.",
 }
 
@@ -78,8 +80,16 @@ def facts(usecase: UseCase, *, pipelines: Iterable[str], stacks: Iterable[str], 
         "rollout_strategy": rollout.strategy,
         "rollout_step_percent": str(rollout.step_percent),
         "rollout_wait_minutes": str(rollout.wait_minutes),
+        "rollout_max_error_rate": _number(rollout.max_error_rate),
+        "p99_ms": _number(_p99_ms(usecase)),
         "factory_version": factory_version,
     }
+
+
+def _p99_ms(usecase: UseCase) -> float:
+    """The rollout's own bound, else the one asked of a new model, else that bound's default."""
+    asked = usecase.deployment.rollout.max_p99_ms
+    return asked if asked is not None else (usecase.acceptance.latency or Latency()).p99_ms
 
 
 # JSON escapes these only when asked to; YAML refuses them raw, or takes them for line ends.

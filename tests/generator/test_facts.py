@@ -92,3 +92,15 @@ def test_a_row_of_the_table_is_left_out_where_there_is_nothing_to_say() -> None:
 def test_numbers_are_written_without_exponent() -> None:
     told = facts(usecase(cost={"monthly_budget": 1500000.0}), pipelines=[], stacks=[], factory_version="1")
     assert told["monthly_budget"] == "1500000"
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, "200"),
+        ({"acceptance": {"latency": {"p99_ms": 12.5}}}, "12.5"),
+        ({"acceptance": {"latency": {"p99_ms": 12.5}}, "deployment": {"rollout": {"max_p99_ms": 40.0}}}, "40"),
+    ],
+)
+def test_the_latency_alarm_stands_at_the_bound_that_was_agreed(fields: dict[str, object], expected: str) -> None:
+    assert facts(usecase(**fields), pipelines=[], stacks=[], factory_version="1")["p99_ms"] == expected
