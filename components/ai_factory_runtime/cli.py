@@ -20,7 +20,7 @@ Stage = Annotated[str, typer.Option("--stage", envvar="AI_FACTORY_STAGE", help="
 Version = Annotated[int, typer.Argument(help="The model version, as `show` lists it.", metavar="VERSION", min=1)]
 
 
-def run_project(package: str, hooks: Hooks) -> None:
+def run_project(package: str, hooks: Hooks | Callable[[], Hooks]) -> None:
     """The entry point of a generated repository's command: one catch, of our own errors only; a bug keeps its traceback."""
     # A polite termination unwinds like Ctrl-C: the run's folder is removed and the lock released.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
@@ -40,7 +40,7 @@ def command_name(package: str) -> str:
     return f"python -m {package}" if name in ("__main__.py", "-c", "") else name
 
 
-def build_app(package: str, hooks: Hooks) -> typer.Typer:
+def build_app(package: str, hooks: Hooks | Callable[[], Hooks]) -> typer.Typer:
     """All commands of a project. Each opens the project, makes one call and prints."""
     app = typer.Typer(
         help="Train, gate, approve, serve and watch this project's model.",
@@ -56,8 +56,9 @@ def build_app(package: str, hooks: Hooks) -> typer.Typer:
 
         return open_project(package, hooks)
 
-    _add_training(app, project, command_name(package))
-    _add_release(app, project, command_name(package))
+    command = command_name(package)
+    _add_training(app, project, command)
+    _add_release(app, project, command)
     _add_production(app, project)
     return app
 

@@ -14,20 +14,24 @@ if TYPE_CHECKING:
     import pandas as pd
     from ai_factory_spec.usecase import UseCase
 
+    from ai_factory_runtime.package import Prediction
+
 USECASE_FILE = "usecase.yaml"
 PROJECT_VARIABLE = "AI_FACTORY_PROJECT"
 
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """The scientist's three functions: read the rows, build the features, name the candidate models.
+    """The scientist's functions: read the rows, build the features, name the candidate models, and perhaps value the answers.
 
-    The values are scikit-learn objects; scikit-learn has no types, hence `Any`.
+    Features and candidates are scikit-learn objects; scikit-learn has no types, hence `Any`. `kpi` gets the held-out rows,
+    their true targets and the model's answers, and returns the business KPI they would have earned.
     """
 
     load: Callable[[UseCase, Path], pd.DataFrame]
     features: Callable[[UseCase], Any]
     candidates: Callable[[UseCase], Mapping[str, Any]]
+    kpi: Callable[[UseCase, pd.DataFrame, Any, Prediction], float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +93,20 @@ def find_root(start: Path) -> Path:
     raise NotAProject(looked_in=start)
 
 
-def open_project(package: str, hooks: Hooks, *, root: Path | None = None) -> Project:
-    """The project at `root`, else at $AI_FACTORY_PROJECT, else above the working folder. Raises NotAProject, UsecaseError."""
+def open_project(package: str, hooks: Hooks | Callable[[], Hooks], *, root: Path | None = None) -> Project:
+    """The project at `root`, else at $AI_FACTORY_PROJECT, else above the working folder.
+
+    `hooks` may be a function that imports the project's own code: it is called last, when everything else is in order.
+    Raises NotAProject, UsecaseError, ProjectCodeFailed.
+    """
     from ai_factory_spec import load_usecase
+
+    from ai_factory_runtime.project_code import call
 
     named = root or (Path(os.environ[PROJECT_VARIABLE]) if os.environ.get(PROJECT_VARIABLE) else None)
     if named is not None and not (named / USECASE_FILE).is_file():
         raise NotAProject(looked_in=named)
     found = named.resolve() if named is not None else find_root(Path.cwd())
-    return Project(root=found, package=package, usecase=load_usecase(found / USECASE_FILE), hooks=hooks)
+    usecase = load_usecase(found / USECASE_FILE)
+    own = call(f"src/{package}: import", hooks) if callable(hooks) else hooks
+    return Project(root=found, package=package, usecase=usecase, hooks=own)

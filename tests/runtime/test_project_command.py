@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from ai_factory_runtime.cli import build_app, run_project
-from ai_factory_runtime.errors import NotAProject
+from ai_factory_runtime.errors import NotAProject, ProjectCodeFailed
 from ai_factory_runtime.project import Hooks, Project, find_root, open_project
 from helpers_runtime import PACKAGE, SOURCE, default_features, load, make_project, quick, real_rows
 from typer.testing import CliRunner
@@ -214,3 +214,26 @@ def test_names_that_would_move_the_cursor_are_shown_as_text(tmp_path: Path, monk
     code, _, err = call("run")
     assert code == 4
     assert "\x1b" not in err
+
+
+def test_help_imports_neither_the_projects_code_nor_a_library_that_takes_its_time() -> None:
+    code = f"""
+import sys
+from ai_factory_runtime.cli import run_project
+sys.argv = ["churn", "--help"]
+try:
+    run_project({PACKAGE!r}, lambda: 1 / 0)
+finally:
+    heavy = {{"pandas", "sklearn", "numpy", "pydantic", "mlflow", "fastapi", "boto3"}} & set(sys.modules)
+    sys.stderr.write(" ".join(sorted(heavy)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_code_of_the_projects_that_cannot_be_imported_is_told_with_its_place(project: Project) -> None:
+    def broken() -> Hooks:
+        raise ImportError("No module named 'lightgbm'")
+
+    with pytest.raises(ProjectCodeFailed, match="src/churn: import failed: ImportError: No module named 'lightgbm'"):
+        open_project(PACKAGE, broken)

@@ -16,7 +16,7 @@ from ai_factory_runtime.project import Project, open_project
 from ai_factory_spec import UseCase
 from ai_factory_spec.usecase import Acceptance
 
-from {{ cookiecutter.package }}.__main__ import HOOKS
+from {{ cookiecutter.package }}.__main__ import hooks
 
 ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -54,5 +54,5 @@ def write_rows(rows: pd.DataFrame, path: Path) -> None:
 
 def open_copy(folder: Path) -> Project:
     """The copy in `folder`, with the demands lifted that only the real data can meet."""
-    project = open_project("{{ cookiecutter.package }}", HOOKS, root=folder)
+    project = open_project("{{ cookiecutter.package }}", hooks(), root=folder)
     return dataclasses.replace(project, usecase=lifted(project.usecase))

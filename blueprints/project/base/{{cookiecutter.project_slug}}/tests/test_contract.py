@@ -8,7 +8,7 @@ from ai_factory_runtime.contract import check
 from ai_factory_spec import UseCase
 from ai_factory_spec.usecase import Column
 
-from {{ cookiecutter.package }}.__main__ import HOOKS
+from {{ cookiecutter.package }}.__main__ import hooks
 
 
 def broken(rows: pd.DataFrame, column: Column) -> pd.DataFrame:
@@ -50,7 +50,7 @@ def test_every_missing_column_is_reported_at_once(usecase: UseCase, rows: pd.Dat
 
 
 def test_load_reads_what_the_contract_describes(project, usecase: UseCase) -> None:
-    loaded = HOOKS.load(project.usecase, project.root)
+    loaded = hooks().load(project.usecase, project.root)
     assert {c.name for c in usecase.data.contract.columns} <= set(loaded.columns)
     assert check(loaded, project.usecase.data.contract).ok
 
@@ -62,4 +62,4 @@ def test_a_file_that_is_no_table_is_refused_with_its_name(project, damage: str) 
     source = project.root / project.usecase.data.source
     source.write_text(damage)
     with pytest.raises(FactoryError, match=source.name):
-        HOOKS.load(project.usecase, project.root)
+        hooks().load(project.usecase, project.root)

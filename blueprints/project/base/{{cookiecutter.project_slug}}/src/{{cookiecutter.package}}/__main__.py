@@ -5,14 +5,18 @@ from __future__ import annotations
 from ai_factory_runtime.cli import run_project
 from ai_factory_runtime.project import Hooks
 
-from {{ cookiecutter.package }} import data, features, model
 
-HOOKS = Hooks(load=data.load, features=features.build, candidates=model.candidates)
+def hooks() -> Hooks:
+    """This package's own code, imported when a step needs it: `--help` waits for no library."""
+    from {{ cookiecutter.package }} import data, features, model
+
+    kpi = getattr(model, "kpi", None)
+    return Hooks(load=data.load, features=features.build, candidates=model.candidates, kpi=kpi)
 
 
 def main() -> None:
     """Run the command line."""
-    run_project("{{ cookiecutter.package }}", HOOKS)
+    run_project("{{ cookiecutter.package }}", hooks)
 
 
 if __name__ == "__main__":
