@@ -1,8 +1,10 @@
 """Capture: a sample of what the endpoint was asked and what it answered, for the monitor.
 
-Only feature columns (never PII, ids or the target) and the model's outputs are written, as JSON lines under
-artifacts/captures/<stage>/. A thread of its own writes: an answer never waits for the disk, and when the disk does not
-keep up, requests go uncaptured and are counted. The oldest files are deleted above a total size.
+Only feature columns and the model's outputs are written (never the target, and of the other columns the id alone, as
+the PII policy leaves it, so that true values can be joined later), as JSON lines under artifacts/captures/<stage>/.
+Each line names its request, its position there, the model and the code that answered. A thread of its own writes: an
+answer never waits for the disk, and when the disk does not keep up, requests go uncaptured and are counted. The oldest
+files are deleted above a total size.
 """
 
 from __future__ import annotations
@@ -44,11 +46,15 @@ class Exchange:
     digest: str
     frame: pd.DataFrame
     prediction: Prediction
+    ids: Sequence[Any] | None = None
 
 
 @dataclass
 class Capture:
-    """Writes a sample of the exchanges it is offered. `rate` is the share of requests kept, from 0 (none) to 1 (all)."""
+    """Writes a sample of the exchanges it is offered. `rate` is the share of requests kept, from 0 (none) to 1 (all).
+
+    `code` is the sha256 of the code that answers (`lineage.code_sha256`), for the monitor to compare with the model's.
+    """
 
     folder: Path
     features: Sequence[Column]
@@ -57,6 +63,7 @@ class Capture:
     file_bytes: int = FILE_BYTES
     total_bytes: int = TOTAL_BYTES
     dropped: int = 0
+    code: str = ""
 
     def __post_init__(self) -> None:
         self._queue: queue.Queue[Exchange | None] = queue.Queue(QUEUED_REQUESTS)
@@ -109,10 +116,15 @@ class Capture:
             "request": exchange.request_id,
             "version": exchange.version,
             "digest": exchange.digest,
+            "code": self.code,
         }
+        ids = exchange.ids if exchange.ids is not None else [None] * len(exchange.frame)
         lines = [
-            json.dumps({**common, "row": row, "prediction": v, "probabilities": p}, ensure_ascii=False)
-            for row, v, p in zip(data, values, probabilities, strict=True)
+            json.dumps(
+                {**common, "position": i, "id": ids[i], "row": row, "prediction": v, "probabilities": p},
+                ensure_ascii=False,
+            )
+            for i, row, v, p in zip(rows.tolist(), data, values, probabilities, strict=True)
         ]
         return ("\n".join(lines) + "\n").encode()
 
@@ -136,23 +148,46 @@ class Capture:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Captured rows of one model, oldest first, and its answers to them."""
+    """Captured rows of one model, oldest first, and its answers to them.
+
+    `keys` has for each row what its true value can be joined by: columns `request`, `position` (in the request) and `id`
+    (None where unknown). `codes` are the sha256 of the code that gave the answers, the newest last.
+    """
 
     frame: pd.DataFrame
     prediction: Prediction
     first: str
     last: str
+    keys: pd.DataFrame
+    codes: tuple[str, ...] = ()
 
 
 def read_captures(folder: Path, digest: str, features: Sequence[Column]) -> Window | None:
     """The captured exchanges of the model `digest`; None where there are none. A line torn by a crash is passed over."""
-    entries = [e for e in _entries(folder) if e.get("digest") == digest]
+    entries = sorted((e for e in _entries(folder) if e["digest"] == digest), key=lambda e: str(e["at"]))
     if not entries:
         return None
     frame = load_rows({"columns": [c.name for c in features], "data": [e["row"] for e in entries]}, features)
     shares = None if entries[0]["probabilities"] is None else np.array([e["probabilities"] for e in entries])
     values = np.array([e["prediction"] for e in entries], dtype=np.float64 if shares is None else object)
-    return Window(frame, Prediction(values, shares), str(entries[0]["at"]), str(entries[-1]["at"]))
+    codes = dict.fromkeys(str(e["code"]) for e in reversed(entries) if e.get("code"))
+    return Window(
+        frame,
+        Prediction(values, shares),
+        first=str(entries[0]["at"]),
+        last=str(entries[-1]["at"]),
+        keys=_keys(entries),
+        codes=tuple(reversed(codes)),
+    )
+
+
+def _keys(entries: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """What true values can be joined by. A line without a position is the next row of its request."""
+    keys = pd.DataFrame(
+        {name: pd.Series([e.get(name) for e in entries], dtype=object) for name in ("request", "position", "id")}
+    )
+    counted = keys.groupby("request", dropna=False).cumcount()
+    return keys.assign(position=keys["position"].where(keys["position"].notna(), counted).astype("int64"))
 
 
 def _entries(folder: Path) -> Iterator[dict[str, Any]]:

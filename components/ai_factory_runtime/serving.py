@@ -31,6 +31,7 @@ from starlette.requests import ClientDisconnect
 
 from ai_factory_runtime.api_page import example_record, render_page
 from ai_factory_runtime.capture import Capture, Exchange
+from ai_factory_runtime.lineage import code_sha256
 from ai_factory_runtime.package import ModelPackage, Prediction
 from ai_factory_runtime.project import Project
 from ai_factory_runtime.refusals import AddressUnavailable
@@ -132,7 +133,8 @@ def create_app(project: Project, stage: str, *, capture_rate: float | None = Non
         package.signature.features, ignored=frozenset(known - {c.name for c in package.signature.features})
     )
     rate = _capture_rate() if capture_rate is None else capture_rate
-    capture = Capture(project.captures / stage, package.signature.features, rate)
+    code = code_sha256(project.root)
+    capture = Capture(project.captures / stage, package.signature.features, rate, code=code)
     return _build(Endpoint(model, package, schema, capture), title=project.usecase.title or project.usecase.name)
 
 
