@@ -24,6 +24,8 @@ from ai_factory_spec.usecase import Column
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ai_factory_runtime.frames import TEXT, not_of_type
+from ai_factory_runtime.lean import LeanReader
+from ai_factory_runtime.rows import Layout, Rows, rows_of
 from ai_factory_runtime.screening import (
     NO_VALUE,
     NUMBERS,
@@ -39,6 +41,7 @@ from ai_factory_runtime.screening import (
 
 MAX_ROWS = 10_000
 MAX_PROBLEMS = 100
+MAX_REASONS = 100
 SUGGESTIONS = 20  # nearest names are looked up for so many; each lookup reads every name
 NOT_ASKED = "is no column of this model"
 
@@ -62,22 +65,49 @@ class RequestRefused(Exception):  # noqa: N818 - the name says what happened, as
         return document
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a body asks: rows to answer, and for how many columns of each the reasons."""
+
+    rows: Rows
+    reasons: int = 0
+
+
 @dataclass(frozen=True)
 class RequestSchema:
-    """What /invocations takes: the feature columns; `ignored` are further names a row may have (target, id, time, …)."""
+    """What /invocations takes: the feature columns; `ignored` are further names a row may have (target, id, time, …).
+
+    `id` is the one of them whose values are kept, so that a later outcome finds its answer.
+    """
 
     features: tuple[Column, ...]
     ignored: frozenset[str] = frozenset()
+    id: str | None = None
+
+    def read(self, body: bytes, *, text: bool = False) -> Asked:
+        """What a body asks for, in JSON or (`text`) in CSV. Gives the rows that `read_json` and `read_csv` give.
+
+        JSON may have a third member, `reasons`: for how many columns of each row the effect is asked. Raises RequestRefused.
+        """
+        if text:
+            frame, ids = self._read_csv(body)
+            return Asked(rows_of(frame, self.layout, ids))
+        document = _parse(body)
+        reasons = _reasons(document.pop("reasons", 0)) if isinstance(document, dict) else 0
+        rows = self._lean.read(document)
+        if rows is None:  # something is unusual: read it by the rules that name every problem
+            frame = self._read_document(document)
+            rows = rows_of(frame, self.layout, _ids(document, self.id))
+        return Asked(rows, reasons)
 
     def read_json(self, body: bytes) -> pd.DataFrame:
         """Canonical rows of `{"records": [{column: value}]}` or `{"columns": [names], "data": [[values]]}`.
 
         Raises RequestRefused: 400 for a body that is neither, 413 for too many rows, 422 with every bad value.
         """
-        try:
-            document = pydantic_core.from_json(body, allow_inf_nan=False)
-        except ValueError as error:
-            raise RequestRefused(BAD_REQUEST, f"The body is not JSON: {error}.") from None
+        return self._read_document(_parse(body))
+
+    def _read_document(self, document: object) -> pd.DataFrame:
         if isinstance(document, dict) and isinstance(document.get("records"), list) and len(document) == 1:
             return self.read_records(document["records"])
         if isinstance(document, dict) and {"columns", "data"} <= document.keys() <= {"columns", "data", "index"}:
@@ -103,6 +133,9 @@ class RequestSchema:
 
     def read_csv(self, body: bytes) -> pd.DataFrame:
         """Canonical rows of CSV in UTF-8 whose first line names the columns. Raises RequestRefused."""
+        return self._read_csv(body)[0]
+
+    def _read_csv(self, body: bytes) -> tuple[pd.DataFrame, list[Any] | None]:
         try:
             lines = list(csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True))
         except (UnicodeDecodeError, csv.Error) as error:
@@ -115,12 +148,22 @@ class RequestSchema:
                 raise RequestRefused(
                     BAD_REQUEST, f"Row {number} of the CSV has {len(row)} values; its header has {len(header)} names."
                 )
-        screened = screen(pd.DataFrame(rows, columns=pd.Index(header), dtype=object), self.features)
+        table = pd.DataFrame(rows, columns=pd.Index(header), dtype=object)
+        screened = screen(table, self.features)
         problems = _Problems()
         problems.extend(self._unknown(dict.fromkeys(header, 0)))
         problems.extend(screened.problems())
         problems.raise_any()
-        return screened.frame
+        return screened.frame, list(table[self.id]) if self.id in table.columns else None
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Where the values of the feature columns are in `Rows`."""
+        return Layout(self.features)
+
+    @cached_property
+    def _lean(self) -> LeanReader:
+        return LeanReader(self.layout, self._names | self.ignored, self.id, MAX_ROWS)
 
     @cached_property
     def row_schema(self) -> dict[str, Any]:
@@ -198,6 +241,32 @@ class RequestSchema:
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
             raise RequestRefused(BAD_REQUEST, f"Columns are named twice: {', '.join(map(shown, twice[:10]))}.")
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        return pydantic_core.from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise RequestRefused(BAD_REQUEST, f"The body is not JSON: {error}.") from None
+
+
+def _reasons(asked: object) -> int:
+    if type(asked) is not int or not 0 <= asked <= MAX_REASONS:
+        raise RequestRefused(
+            BAD_REQUEST,
+            f"`reasons` is the number of columns to give reasons for, 0 to {MAX_REASONS}; got {shown(asked)}.",
+        )
+    return asked
+
+
+def _ids(document: Any, name: str | None) -> list[Any] | None:
+    """The values of the id column in a document that was read."""
+    if name is None:
+        return None
+    if "records" in document:
+        return [row.get(name) for row in document["records"]]
+    at = document["columns"].index(name) if name in document["columns"] else None
+    return None if at is None else [row[at] for row in document["data"]]
 
 
 class _Problems:

@@ -28,7 +28,8 @@ from ai_factory_runtime.frames import to_canonical
 from ai_factory_runtime.package import ModelPackage, Prediction, load_package
 from ai_factory_runtime.project import Project
 from ai_factory_runtime.refusals import AddressUnavailable
-from ai_factory_runtime.serving import MAX_BODY, create_app, serve
+from ai_factory_runtime.negotiation import MAX_BODY
+from ai_factory_runtime.serving import create_app, serve
 from ai_factory_runtime.stages import deployed
 from fastapi.testclient import TestClient
 from helpers_serving import CALLED, SPEND, as_records, make_deployed, make_rows
@@ -199,7 +200,7 @@ def test_a_model_that_fails_answers_500_and_its_words_stay_out_of_log_and_answer
         assert client.get("/ping").status_code == 200
     assert answer.status_code == 500
     assert "77" not in json.dumps({k: v for k, v in answer.json().items() if k != "request_id"})
-    ours = [json.loads(r.message) for r in caplog.records if r.name == "ai_factory_runtime.serving"]
+    ours = [json.loads(r.message) for r in caplog.records if r.name == "ai_factory_runtime.service"]
     assert [line["event"] for line in ours] == ["failure", "invocation"]
     assert ours[0]["error"] == "ValueError"
     assert not any("cannot cope" in r.getMessage() for r in caplog.records)
@@ -208,7 +209,7 @@ def test_a_model_that_fails_answers_500_and_its_words_stay_out_of_log_and_answer
 def test_each_request_is_logged_without_its_content(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         client.post("/invocations", json={"records": [{**GOOD, "plan": "secret plan"}]})
-    (line,) = [r.message for r in caplog.records if r.name == "ai_factory_runtime.serving"]
+    (line,) = [r.message for r in caplog.records if r.name == "ai_factory_runtime.service"]
     assert json.loads(line).keys() == {"at", "event", "request_id", "status", "rows", "ms", "model_version"}
     assert "secret" not in line
 
