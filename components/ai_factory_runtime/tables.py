@@ -1,6 +1,6 @@
-"""Tables on disk, read a chunk at a time: CSV and Parquet files of any size in a bounded amount of memory.
+"""Tables on disk: CSV and Parquet files, read whole or a chunk at a time in a bounded amount of memory.
 
-The values are as `frames.read_table` sees them, so a chunk and a whole file give the same rows.
+A chunk and a whole file give the same rows.
 """
 
 from __future__ import annotations
@@ -15,60 +15,102 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
-from ai_factory_spec.tables import MISSING_WORDS
+from ai_factory_spec.tables import MISSING_WORDS, PARQUET_SUFFIXES
 from ai_factory_spec.usecase import Contract
 
+from ai_factory_runtime.csvfile import (
+    NUMBERS,
+    Header,
+    csv_header,
+    read_csv,
+    reject_open_quote,
+    reject_repeated,
+    unreadable_csv,
+    wrong_encoding,
+)
 from ai_factory_runtime.errors import DataUnreadable
-from ai_factory_runtime.frames import csv_header, reject_open_quote, reject_repeated, wrong_encoding
-from ai_factory_runtime.screening import NUMBERS
 
 CHUNK_ROWS = 65_536
 CHUNK_BYTES = 16 * 1024 * 1024  # of CSV; also the longest row
-PARQUET_NAMES = (".parquet", ".pq")
+PARQUET_NAMES = PARQUET_SUFFIXES
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A file that can be read in chunks. `names` are all its columns; `delimiter` is empty for Parquet."""
+    """A file that can be read in chunks. `names` are all its columns, as the contract writes them; `header` is CSV's."""
 
     path: Path
     names: tuple[str, ...]
-    delimiter: str
+    header: Header | None
     numeric: frozenset[str]
 
     def chunks(self, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
         """The rows in order with these columns, all of which the file must have. Raises DataUnreadable part-way too."""
         try:
-            batches = self._csv(columns) if self.delimiter else self._parquet(columns)
+            batches = self._parquet(columns) if self.header is None else self._csv(self.header, columns)
             for batch in batches:
                 if batch.num_rows:
                     yield batch.to_pandas(ignore_metadata=True, date_as_object=False)
         except UnicodeDecodeError:
             raise wrong_encoding(self.path) from None
         except (pa.ArrowException, OSError) as error:
+            if self.header is not None and isinstance(error, pa.ArrowException):
+                raise unreadable_csv(self.path, self.header, str(error)) from None
             problem = str(error).splitlines()[0]
-            if "invalid UTF8" in problem:
-                raise wrong_encoding(self.path) from None
             raise DataUnreadable(path=self.path, problem=f"it is damaged ({problem})") from error
 
     def _parquet(self, columns: Sequence[str]) -> Iterator[Any]:
         with pq.ParquetFile(self.path) as file:
             yield from file.iter_batches(batch_size=CHUNK_ROWS, columns=list(columns), use_threads=False)
 
-    def _csv(self, columns: Sequence[str]) -> Iterator[Any]:
+    def _csv(self, header: Header, columns: Sequence[str]) -> Iterator[Any]:
+        written = [header.as_written(name) for name in columns]
         options = pc.ConvertOptions(
-            column_types=dict.fromkeys(columns, pa.string()), include_columns=list(columns),
+            column_types=dict.fromkeys(written, pa.string()), include_columns=written,
             null_values=list(MISSING_WORDS), strings_can_be_null=False,
         )  # fmt: skip
         with pc.open_csv(
             self.path,
             read_options=pc.ReadOptions(block_size=CHUNK_BYTES),
-            parse_options=pc.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
+            parse_options=pc.ParseOptions(delimiter=header.delimiter, newlines_in_values=True),
             convert_options=options,
         ) as reader:
             for batch in reader:
-                arrays = [_as_numbers(batch.column(n)) if n in self.numeric else batch.column(n) for n in columns]
+                arrays = [
+                    _as_numbers(values) if name in self.numeric else values
+                    for name, values in zip(columns, batch.columns, strict=True)
+                ]
                 yield pa.RecordBatch.from_arrays(arrays, names=list(columns))
+
+
+def read_raw(path: Path, contract: Contract) -> pd.DataFrame:
+    """The contract's columns of a file, those that are there, with the values as the file has them. Raises DataUnreadable."""
+    if not path.is_file():
+        raise DataUnreadable(path=path, problem="there is no such file")
+    try:
+        raw = _read_parquet(path, contract) if path.suffix.lower() in PARQUET_NAMES else read_csv(path, contract)
+    except OSError as error:
+        raise DataUnreadable(path=path, problem=str(error).splitlines()[0]) from error
+    if not len(raw.columns):
+        expected = ", ".join(repr(c.name) for c in contract.columns[:5])
+        raise DataUnreadable(path=path, problem=f"it has none of the contract's columns ({expected}, …)")
+    return raw
+
+
+def _read_parquet(path: Path, contract: Contract) -> pd.DataFrame:
+    try:
+        with pq.ParquetFile(path) as file:
+            names = list(file.schema_arrow.names)
+            reject_repeated(path, names, contract)
+            wanted = [c.name for c in contract.columns if c.name in names]
+            table = file.read(columns=wanted) if wanted else None
+    except pa.ArrowException as error:
+        raise DataUnreadable(
+            path=path, problem=f"not a readable Parquet file ({str(error).splitlines()[0]})"
+        ) from error
+    if table is None:
+        return pd.DataFrame()
+    return cast("pd.DataFrame", table.to_pandas(ignore_metadata=True, date_as_object=False))
 
 
 def open_table(path: Path, contract: Contract) -> Table:
@@ -78,15 +120,17 @@ def open_table(path: Path, contract: Contract) -> Table:
     numeric = frozenset(c.name for c in contract.columns if c.type in NUMBERS)
     try:
         if path.suffix.lower() not in PARQUET_NAMES:
-            names, delimiter = csv_header(path, contract)
-            reject_open_quote(path, delimiter)
+            found = csv_header(path, contract)
+            reject_open_quote(path, found.delimiter)
+            header: Header | None = found
+            names = found.names
         else:
             with pq.ParquetFile(path) as file:
-                names, delimiter = cast("list[str]", file.schema_arrow.names), ""
+                header, names = None, tuple(cast("list[str]", file.schema_arrow.names))
     except (pa.ArrowException, OSError) as error:
         raise DataUnreadable(path=path, problem=str(error).splitlines()[0]) from error
     reject_repeated(path, names, contract)
-    return Table(path, tuple(names), delimiter, numeric)
+    return Table(path, names, header, numeric)
 
 
 def _as_numbers(texts: Any) -> Any:

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from ai_factory_runtime.errors import ContractBroken, DataUnreadable
 from ai_factory_runtime.frames import convert, dump_rows, load_rows, read_table, to_canonical
+from ai_factory_runtime.tables import open_table
 from ai_factory_spec.usecase import Column, Contract
 from hypothesis import given
 from hypothesis import strategies as st
@@ -131,7 +132,7 @@ def test_a_column_with_a_foreign_value_keeps_its_values_so_that_they_can_be_name
         ("a.csv", b"", "empty"),
         ("a.csv", b"whole,whole\n1,2\n", "more than once"),
         ("a.csv", "whole,kind\n1,ä\n".encode("latin-1"), "UTF-8"),
-        ("a.csv", b"whole,real\n1\n", "Expected 2 columns"),
+        ("a.csv", b"whole,real\n1\n", "row 0, in line 2, has 1 value, the header names 2 columns"),
         ("a.csv", b"some,thing,else\n1,2,3\n", "none of the contract's columns"),
         ("a.csv", b"not a table at all \x00", "none of the contract's columns"),
         ("a.parquet", b"PAR1 not really", "Parquet"),
@@ -143,6 +144,32 @@ def test_a_file_that_is_no_table_is_refused_with_its_name(tmp_path: Path, name: 
     with pytest.raises(DataUnreadable, match=name) as refusal:
         read_table(tmp_path / name, CONTRACT)
     assert said in str(refusal.value)
+
+
+@pytest.mark.parametrize("written", ["a\nb", "a\r\nb"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("name", ["a\nb", "a\r\nb"])
+def test_a_line_break_in_a_quoted_header_cell_may_be_written_either_way(
+    tmp_path: Path, written: str, end: str, name: str
+) -> None:
+    contract = Contract(columns=(Column(name=name, type="number"), Column(name="c", type="text")))
+    path = tmp_path / "rows.csv"
+    path.write_bytes(f'"{written}",c{end}1,"x{end}y"{end}2,z{end}'.encode())
+    frame = read_table(path, contract)
+    assert frame[name].tolist() == [1.0, 2.0]
+    assert frame["c"].tolist() == [f"x{end}y", "z"]
+    chunks = list(open_table(path, contract).chunks([name, "c"]))
+    assert [v for chunk in chunks for v in chunk[name]] == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_row_of_the_wrong_length_is_told_by_its_place_and_never_shown(tmp_path: Path, chunked: bool) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("whole,real\n1,2\n3,ann@example.com,4\n", encoding="utf-8")
+    with pytest.raises(DataUnreadable, match="row 1, in line 3, has 3 values") as refusal:
+        list(open_table(path, CONTRACT).chunks(["whole"])) if chunked else read_table(path, CONTRACT)
+    assert "ann@" not in str(refusal.value)
+    assert refusal.value.__cause__ is None
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
