@@ -1,8 +1,8 @@
-"""The candidate models a project starts with, from simple to complex, and the baseline each must beat."""
+"""The candidate models a project starts with, from simple to complex, their spaces, and the baseline each must beat."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ai_factory_spec.usecase import UseCase
@@ -62,3 +62,22 @@ _FAMILIES: dict[str, tuple[Callable[[int], Any], Callable[[int], Any]]] = {
         lambda seed: HistGradientBoostingRegressor(max_iter=TREES, early_stopping=False, random_state=seed),
     ),
 }
+
+_TREE: Mapping[str, Sequence[Any]] = {
+    "min_samples_leaf": [1, 2, 5, 10, 20],
+    "max_features": ["sqrt", 0.3, 0.6, 1.0],
+    "max_depth": [None, 8, 16],
+}
+_BOOSTING: Mapping[str, Sequence[Any]] = {
+    "learning_rate": [0.02, 0.05, 0.1, 0.2],
+    "max_iter": [50, 100, 200, 300],
+    "max_leaf_nodes": [7, 15, 31, 63],
+    "min_samples_leaf": [5, 20, 50, 100],
+    "l2_regularization": [0.0, 0.1, 1.0, 10.0],
+}
+SPACES: Mapping[str, tuple[Mapping[str, Sequence[Any]], Mapping[str, Sequence[Any]]]] = {
+    "linear": ({"C": [0.001, 0.01, 0.03, 0.1, 0.3, 3.0, 10.0]}, {"alpha": [0.01, 0.1, 0.3, 3.0, 10.0, 100.0, 1000.0]}),
+    "random_forest": (_TREE, _TREE),
+    "gradient_boosting": (_BOOSTING, _BOOSTING),
+}
+"""Settings that a search tries, for each family: of its classifier and of its regressor."""

@@ -51,10 +51,11 @@ ANSWERING = (MODEL, SIGNATURE, SKETCH, PARITY)
 # Labels must be equal; numbers may differ by rounding, because a processor's vector width decides the order of additions.
 PARITY_TOLERANCE = 1e-9
 
-# What scikit-learn's estimators hold besides the estimators themselves, which skops trusts by name. All are data or pure
-# functions: none of them opens a file, runs a command or imports by name.
+# The runtime's own calibrated classifier, and what scikit-learn's estimators hold besides the estimators themselves, which
+# skops trusts by name. All are data or pure functions: none of them opens a file, runs a command or imports by name.
 TRUSTED_TYPES = frozenset(
     {
+        "ai_factory_runtime.calibrating.Calibrated",
         "numpy.dtype",
         "scipy.interpolate._bsplines.BSpline",
         "scipy.sparse._csc.csc_matrix",

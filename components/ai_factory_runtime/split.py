@@ -71,12 +71,20 @@ def folds(frame: pd.DataFrame, usecase: UseCase, found: Split) -> Iterator[tuple
     if found.how == "time" or len(development) >= CROSS_VALIDATE_BELOW:
         yield found.train, found.validation
         return
-    labels = _strata(frame, usecase).iloc[development].to_numpy()
-    parts = _allocate(found.unit[development], labels, [1 / FOLDS] * FOLDS, usecase.model.seed + 1)
+    number_of = parts(frame, usecase, found, development)
     for number in range(FOLDS):
-        judge = development[parts == number]
+        judge = development[number_of == number]
         if len(judge):
-            yield development[parts != number], judge
+            yield development[number_of != number], judge
+
+
+def parts(frame: pd.DataFrame, usecase: UseCase, found: Split, rows: Positions) -> Positions:
+    """A part for each of these rows: five alike parts that share no unit; where the split is by time, an older and a newer."""
+    if found.how == "time":
+        ranks = frame[usecase.data.time].iloc[rows].rank(method="min").to_numpy()
+        return (ranks > np.median(ranks)).astype(np.int64)
+    strata = _strata(frame, usecase).iloc[rows].to_numpy()
+    return _allocate(found.unit[rows], strata, [1 / FOLDS] * FOLDS, usecase.model.seed + 1)
 
 
 def _by_time(frame: pd.DataFrame, column: str, test_size: float) -> Split:

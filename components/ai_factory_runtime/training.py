@@ -1,14 +1,16 @@
 """Train the candidates, choose one on rows that are not held out, and fit it on all of those rows.
 
-The choice is by the primary metric; of candidates whose difference to the best is within one standard error of that
-paired difference, the simplest wins (the one-standard-error rule: Hastie, Tibshirani & Friedman 2009, The Elements of
-Statistical Learning, section 7.10). Order in `model.candidates` is simplicity.
+Every candidate is met as it would be used: with settings as they stand and as a search found them, with probabilities
+calibrated where that helps, and with the threshold that costs or rare classes ask for. The choice is by the primary
+metric; of candidates whose difference to the best is within one standard error of that paired difference, the simplest
+wins (the one-standard-error rule: Hastie, Tibshirani & Friedman 2009, The Elements of Statistical Learning, section
+7.10). Order in `model.candidates` is simplicity. What was decided on the way is in `Trained.choices`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,13 +20,18 @@ from ai_factory_spec.usecase import UseCase
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
+from ai_factory_runtime.choices import Choice
+from ai_factory_runtime.deciding import DEFAULT_THRESHOLD, is_chosen
 from ai_factory_runtime.errors import DataUnusable, ProjectCodeFailed
 from ai_factory_runtime.evaluation import Estimate, Judged, estimate, standard_error_of_gain
+from ai_factory_runtime.finishing import Finished, finish, finished_pipeline
+from ai_factory_runtime.imbalance import Handling, handle, without_weights
 from ai_factory_runtime.models import baseline
-from ai_factory_runtime.package import Prediction, Signature, predict
-from ai_factory_runtime.split import Split, folds
-
-DEFAULT_THRESHOLD = 0.5
+from ai_factory_runtime.out_of_fold import Bench, bench_of
+from ai_factory_runtime.package import Signature
+from ai_factory_runtime.search import SUFFIX, Field, bare, not_searched, search, search_metric, spaces, words
+from ai_factory_runtime.skew import require_no_skew
+from ai_factory_runtime.split import Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +44,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Trained:
-    """The chosen pipeline, fitted on all rows that are not held out, and the baseline fitted on the same."""
+    """The chosen pipeline, fitted on all rows that are not held out, and the baseline fitted on the same.
+
+    `choices` are the decisions that led to it, each with its reason, for the card.
+    """
 
     name: str
     estimator: Any
@@ -45,6 +55,12 @@ class Trained:
     signature: Signature
     candidates: tuple[Candidate, ...]
     reason: str
+    choices: tuple[Choice, ...] = ()
+
+    @property
+    def blind_signature(self) -> Signature:
+        """The baseline's signature: it decides at 0.5, because a threshold chosen for the model would spoil it."""
+        return replace(self.signature, threshold=None if self.signature.threshold is None else DEFAULT_THRESHOLD)
 
 
 def signature_of(usecase: UseCase) -> Signature:
@@ -72,26 +88,95 @@ def train(
     on_candidate: Callable[[str], None] = lambda _: None,
 ) -> Trained:
     """Fit and compare the candidates. Raises ProjectCodeFailed for a candidate or transformer that cannot be used."""
-    _require_usable(candidates, usecase)
-    signature = signature_of(usecase)
+    models = bare(candidates)
+    _require_usable(models, usecase)
     target = target_of(frame, usecase)
-    parts = list(folds(frame, usecase, split))
-    judged: dict[str, Judged] = {}
-    for name, model in candidates.items():
+    handling, choices = _handling(models, target[split.development], usecase)
+    bench = bench_of(frame, target, usecase, split, signature_of(usecase), weighted=handling == "weights")
+    pipelines = {name: bench.pipeline(features, model) for name, model in models.items()}
+    pipelines, searched = _search(pipelines, candidates, bench, handling, on_candidate)
+    finished: dict[str, Finished] = {}
+    for name, pipeline in pipelines.items():
         on_candidate(name)
-        judged[name] = _out_of_fold(name, _pipeline(features, model), frame, target, signature, parts, split)
+        finished[name] = finish(bench.try_out(name, pipeline), bench, handling)
+    judged = {name: f.judged for name, f in finished.items()}
     scores = {name: estimate(usecase.model.primary_metric, j, usecase.model.seed) for name, j in judged.items()}
     chosen, reason = choose(judged, scores, usecase)
-    rows = split.development
-    estimator = _fit(chosen, _pipeline(features, candidates[chosen]), frame, target, signature, rows)
-    dummy = fit_baseline(frame, usecase, rows)
+    taken = finished[chosen]
+    estimator = finished_pipeline(bench.fit(chosen, pipelines[chosen], split.development), taken)
+    signature = replace(bench.signature, threshold=taken.threshold)
+    require_no_skew(chosen, estimator, signature, frame.iloc[split.development])
     return Trained(
         name=chosen,
         estimator=estimator,
-        baseline=dummy,
+        baseline=fit_baseline(frame, usecase, split.development),
         signature=signature,
         candidates=tuple(Candidate(name, scores[name]) for name in judged),
         reason=reason,
+        choices=(Choice("model", chosen, reason), *searched, *choices, *taken.choices),
+    )
+
+
+def _handling(models: Mapping[str, Any], target: Any, usecase: UseCase) -> tuple[Handling, tuple[Choice, ...]]:
+    """How rare classes are met, said with the candidates that cannot follow. Raises ProjectCodeFailed."""
+    handling, choices = handle(target, usecase)
+    unable = without_weights(models) if handling == "weights" else ()
+    if not unable:
+        return handling, choices
+    listed = ", ".join(map(repr, unable))
+    if usecase.model.imbalance == "weights":
+        raise ProjectCodeFailed(
+            where="model.py: candidates",
+            problem=f"model.imbalance asks for weights, and {listed} cannot be fitted with sample weights",
+        )
+    said = tuple(
+        replace(c, reason=f"{c.reason}; fitted without weights, which they do not take: {listed}") for c in choices
+    )
+    return handling, said
+
+
+def _search(
+    pipelines: Mapping[str, Pipeline],
+    candidates: Mapping[str, Any],
+    bench: Bench,
+    handling: Handling,
+    on_candidate: Callable[[str], None],
+) -> tuple[dict[str, Pipeline], tuple[Choice, ...]]:
+    """The candidates, each followed by itself with the settings that a search found, and what was searched."""
+    usecase, development = bench.usecase, bench.split.development
+    found = spaces(candidates, usecase)
+    nothing = not_searched(usecase, len(development), found)
+    if nothing is not None:
+        return dict(pipelines), (nothing,)
+    by = search_metric(usecase, threshold_chosen=is_chosen(usecase, handling))
+    field = _field(bench)
+    joined: dict[str, Pipeline] = {}
+    said = []
+    for name, pipeline in pipelines.items():
+        joined[name] = pipeline
+        if name not in found:
+            continue
+        on_candidate(f"{name}: searching settings")
+        settings = search(name, pipeline, found[name], field, usecase, by=by)
+        if settings is not None:
+            better = clone(pipeline).set_params(**{f"model__{key}": value for key, value in settings.items()})
+            joined[f"{name}{SUFFIX}"] = better
+        said.append(f"{name}: {words(settings) if settings else 'as it stands'}")
+    reason = f"best {by} by successive halving of {usecase.model.search.trials} settings for each family"
+    return joined, (Choice("search", "; ".join(said), reason),)
+
+
+def _field(bench: Bench) -> Field:
+    """The rows to learn from as a search takes them: numbered from 0."""
+    rows = bench.split.development
+    place = np.full(len(bench.frame), -1)
+    place[rows] = np.arange(len(rows))
+    return Field(
+        rows=bench.frame.iloc[rows][[c.name for c in bench.signature.features]].reset_index(drop=True),
+        target=bench.target[rows],
+        folds=[(place[learn], place[judge]) for learn, judge in bench.folds],
+        signature=bench.signature,
+        weights=None if bench.weights is None else bench.weights[rows],
     )
 
 
@@ -132,46 +217,6 @@ def fit_baseline(frame: pd.DataFrame, usecase: UseCase, rows: Any) -> Any:
     return model.fit(frame.iloc[rows][names], target_of(frame, usecase)[rows])
 
 
-def _pipeline(features: Any, model: Any) -> Pipeline:
-    return Pipeline([("features", clone(features)), ("model", clone(model))])
-
-
-def _fit(name: str, pipeline: Pipeline, frame: pd.DataFrame, target: Any, signature: Signature, rows: Any) -> Pipeline:
-    columns = [c.name for c in signature.features]
-    try:
-        return pipeline.fit(frame.iloc[rows][columns], target[rows])
-    except Exception as error:
-        raise _failed(f"fitting {name!r}", error) from error
-
-
-def _out_of_fold(
-    name: str,
-    pipeline: Pipeline,
-    frame: pd.DataFrame,
-    target: Any,
-    signature: Signature,
-    parts: Sequence[tuple[Any, Any]],
-    split: Split,
-) -> Judged:
-    """Answers for every row that some fold judges, each by a model that was not fitted on it."""
-    values, probabilities, rows = [], [], []
-    for learn, judge in parts:
-        fitted = _fit(name, clone(pipeline), frame, target, signature, learn)
-        try:
-            answers = predict(fitted, signature, frame.iloc[judge])
-        except Exception as error:
-            raise _failed(f"predicting with {name!r}", error) from error
-        _require_finite(name, answers)
-        values.append(answers.values)
-        rows.append(judge)
-        if answers.probabilities is not None:
-            probabilities.append(answers.probabilities)
-    together = np.concatenate(rows)
-    prediction = Prediction(np.concatenate(values), np.concatenate(probabilities) if probabilities else None)
-    unit = split.unit[together] if split.how == "entity" else None
-    return Judged(truth=target[together], prediction=prediction, signature=signature, unit=unit)
-
-
 def _require_usable(candidates: Mapping[str, Any], usecase: UseCase) -> None:
     """All problems with what model.py returned, at once."""
     where = "model.py: candidates"
@@ -187,17 +232,3 @@ def _require_usable(candidates: Mapping[str, Any], usecase: UseCase) -> None:
             )
     if problems:
         raise ProjectCodeFailed(where=where, problem="; ".join(problems))
-
-
-def _require_finite(name: str, answers: Prediction) -> None:
-    numbers = answers.values if answers.probabilities is None else answers.probabilities
-    if not np.isfinite(numbers.astype(np.float64)).all():
-        raise ProjectCodeFailed(where=f"model.py: candidate {name!r}", problem="it answers with NaN or infinity")
-
-
-def _failed(doing: str, error: Exception) -> ProjectCodeFailed:
-    text = str(error).strip()
-    return ProjectCodeFailed(
-        where=f"features.py or model.py: {doing}",
-        problem=f"{type(error).__name__}: {text.splitlines()[0] if text else 'no message'}",
-    )

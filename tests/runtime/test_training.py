@@ -85,7 +85,7 @@ def test_a_difference_within_one_standard_error_is_a_tie() -> None:
 
 
 def test_the_winner_is_fitted_on_every_row_that_is_not_held_out_and_on_no_other() -> None:
-    frame, usecase = setting()
+    frame, usecase = setting(model={"calibrate": "none"})
     found = split(frame, usecase)
     result = train(frame, usecase, found, default_features(usecase), {"memory": Memory()})
     truth = target_of(frame, usecase)
