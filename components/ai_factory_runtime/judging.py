@@ -106,7 +106,7 @@ def _measure(project: Project, prepared: Prepared, trained: Trained) -> Evaluate
         return predict(trained.estimator, trained.signature, frame)
 
     judged = Judged(truth, answer(held_out), trained.signature, unit)
-    blind = Judged(truth, predict(trained.baseline, trained.signature, held_out), trained.signature, unit)
+    blind = Judged(truth, predict(trained.baseline, trained.blind_signature, held_out), trained.signature, unit)
     against = baseline_metric(primary)
     sensitive = held_out[[c for c in usecase.data.sensitive if c in held_out.columns]]
     with processors(1):  # as the endpoint answers
