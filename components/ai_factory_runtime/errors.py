@@ -169,14 +169,14 @@ class RunLocked(FactoryError):
 
 
 class RegistryUnavailable(FactoryError):
-    """The registry's database cannot be opened, is locked, or is no registry."""
+    """The registry's database or server cannot be reached, is locked, or is no registry."""
 
     slug = "registry-unavailable"
 
     def __init__(self, *, address: str, problem: str) -> None:
         super().__init__(
             f"The model registry {address} does not answer: {problem}",
-            hint="Close what else has it open, then run again.",
+            hint="Close what else has its file open, or see that its server runs, then run again.",
         )
 
 
