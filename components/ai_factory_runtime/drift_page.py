@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ai_factory_runtime.concept import Concept
 from ai_factory_runtime.drift import Bar, ColumnDrift, Finding
 from ai_factory_runtime.pages import template
 from ai_factory_runtime.sketch import PREDICTION, PROBABILITY
+from ai_factory_runtime.verdicts import reading, verdicts
 
 if TYPE_CHECKING:
     from ai_factory_runtime.monitor import MonitorResult
 
 WIDTH, HEIGHT = 320.0, 120.0
+FEWEST_BINS = 4
 NAMES = {
     "psi": "Population stability index",
     "ks": "Kolmogorov–Smirnov distance",
@@ -44,6 +47,21 @@ class Histogram:
 
 
 @dataclass(frozen=True, slots=True)
+class Timeline:
+    """The labelled rows in time order in a box of WIDTH x HEIGHT: how wrong the answers were, as a line, over how wrong the
+    model expected them to be (empty for a regression). `change`: where the relation changed, in the box's units.
+    """
+
+    wrong: str
+    expected: str
+    top: str
+    rows: int
+    change: float | None
+    changed_at: int | None
+    detector: str
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
     """One column as the page shows it."""
 
@@ -66,6 +84,9 @@ def render_drift(result: MonitorResult, *, title: str) -> str:
         result=result,
         report=report,
         verdict=verdict(result),
+        verdicts=verdicts(result),
+        reading=reading(result.kinds, truth_known=result.findings.concept is not None),
+        timeline=timeline(result.findings.concept),
         predictions=[_output_card(c, result) for c in report.predictions],
         moved=[c for c in columns if c.drifted],
         still=[c for c in columns if not c.drifted],
@@ -86,7 +107,7 @@ def _output_card(column: ColumnDrift, result: MonitorResult) -> Card:
 def verdict(result: MonitorResult) -> str:
     """The answer in one sentence."""
     report = result.report
-    if report.too_small:
+    if report.too_small and not result.drifted:
         return f"Too few rows to judge: {report.rows}, needed are {report.min_rows}."
     if not result.drifted:
         return "No drift."
@@ -97,7 +118,15 @@ def verdict(result: MonitorResult) -> str:
         found.append("in the predictions")
     if result.quality is not None and result.quality.worse:
         found.append(f"in quality ({result.quality.metric})")
-    return f"Drift {' and '.join(found)}."
+    if "concept" in result.kinds:
+        found.append("in the relation of features to target")
+    if "code" in result.kinds:
+        found.append("in the code that answers")
+    return f"Drift {_listed(found)}."
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def card(column: ColumnDrift, *, too_small: bool) -> Card:
@@ -135,6 +164,24 @@ def _histogram(bars: Sequence[Bar]) -> Histogram:
         line=_steps([b.current / top for b in bars], closed=False),
         low=bars[0].label.split(" – ")[0],
         high=bars[-1].label.split(" – ")[-1],
+    )
+
+
+def timeline(found: Concept | None) -> Timeline | None:
+    """The errors of the labelled rows, in time order; None where there are too few for a picture."""
+    if found is None or len(found.bins) < FEWEST_BINS:
+        return None
+    expected = [b.expected for b in found.bins if b.expected is not None]
+    top = max([b.wrong for b in found.bins] + expected) or 1.0
+    changed = found.changed_at
+    return Timeline(
+        wrong=_steps([b.wrong / top for b in found.bins], closed=False),
+        expected=_steps([e / top for e in expected], closed=True) if expected else "",
+        top=f"{top:.1%}" if expected else f"{top:.4g}",
+        rows=found.rows,
+        change=None if changed is None else WIDTH * changed / found.rows,
+        changed_at=None if changed is None else changed + 1,
+        detector=found.detector,
     )
 
 

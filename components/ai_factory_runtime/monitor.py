@@ -1,71 +1,61 @@
 """Monitor: what came in lately against what the model was trained on, and whether that asks for retraining.
 
-Three things are told apart: the data moved (feature columns), the predictions moved, the quality fell (only where the
-true target is in the window). Writes drift.json and drift.html under artifacts/reports/<stage>/<time>/.
+Five things are told apart (KINDS): the data moved (feature columns), the predictions moved, the quality fell, the relation
+of features to target moved (concept), and other code answers than made the model. Quality and concept need true values,
+in the window or joined to it later. Writes drift.json and drift.html under artifacts/reports/<stage>/<time>/.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import pandas as pd
-from ai_factory_spec.metrics import METRICS
-from ai_factory_spec.usecase import Column
 
 from ai_factory_runtime.atomic import write_atomically
-from ai_factory_runtime.capture import read_captures
+from ai_factory_runtime.code_drift import CodeDrift, code_drift
+from ai_factory_runtime.concept import Concept, concept
 from ai_factory_runtime.drift import ColumnDrift, DriftReport, compare
 from ai_factory_runtime.drift_page import render_drift
-from ai_factory_runtime.evaluation import Estimate, Judged, estimate
-from ai_factory_runtime.package import METRICS as METRICS_FILE
-from ai_factory_runtime.package import ModelPackage, Prediction
+from ai_factory_runtime.labels import find_labels
+from ai_factory_runtime.notices import tell_of_drift
+from ai_factory_runtime.notify import Delivery
 from ai_factory_runtime.project import Project
-from ai_factory_runtime.refusals import BatchUnusable, NothingCaptured
+from ai_factory_runtime.quality import Quality, quality
 from ai_factory_runtime.retraining import Retraining, decide
-from ai_factory_runtime.screening import screen
 from ai_factory_runtime.sketch import Sketch
 from ai_factory_runtime.stages import load_deployed
-from ai_factory_runtime.tables import open_table
+from ai_factory_runtime.windows import Window, captured_window, file_window
 
 DOCUMENT, PAGE = "drift.json", "drift.html"
+KINDS = ("data", "predictions", "quality", "concept", "code")
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """The rows looked at. `skipped` rows break the data contract: they count as data, but got no prediction."""
+class Findings:
+    """What a look found: columns and predictions, and, each None where nothing can be said, quality and concept."""
 
-    source: str
-    rows: int
-    skipped: int
-    first: str = ""
-    last: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Quality:
-    """The primary metric on the rows whose target is known, beside its value at registration."""
-
-    metric: str
-    rows: int
-    now: Estimate
-    before: Estimate
+    report: DriftReport
+    quality: Quality | None
+    concept: Concept | None
+    code: CodeDrift
 
     @property
-    def worse(self) -> bool:
-        """Whether the two 95 % intervals lie apart, this one on the bad side."""
-        if METRICS[self.metric].greater_is_better:
-            return self.now.high < self.before.low
-        return self.now.low > self.before.high
+    def kinds(self) -> tuple[str, ...]:
+        """Which of KINDS moved."""
+        moved = {
+            "data": bool(self.report.drifted_columns),
+            "predictions": bool(self.report.drifted_predictions),
+            "quality": self.quality is not None and self.quality.worse,
+            "concept": self.concept is not None and self.concept.moved,
+            "code": self.code.moved,
+        }
+        return tuple(kind for kind in KINDS if moved[kind])
 
 
 @dataclass(frozen=True, slots=True)
 class MonitorResult:
-    """What was found, what follows, and where it is written."""
+    """What was found, what follows, who was told, and where it is written."""
 
     stage: str
     version: int
@@ -74,25 +64,35 @@ class MonitorResult:
     classes: tuple[str, ...]
     at: str
     window: Window
-    report: DriftReport
-    quality: Quality | None
+    findings: Findings
     retraining: Retraining
     page: Path
     document: Path
+    told: tuple[Delivery, ...] = ()
+
+    @property
+    def report(self) -> DriftReport:
+        """The columns and the predictions against the sketch."""
+        return self.findings.report
+
+    @property
+    def quality(self) -> Quality | None:
+        """The primary metric now and at registration; None where it is not known."""
+        return self.findings.quality
 
     @property
     def drifted(self) -> bool:
-        """Whether data, predictions or quality moved; never for a window too small to judge."""
+        """Whether anything moved; data, predictions, quality and concept never do in a window too small to judge."""
         return bool(self.kinds)
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Which of "data", "predictions" and "quality" moved."""
-        return found_kinds(self.report, self.quality)
+        """Which of KINDS moved."""
+        return self.findings.kinds
 
     def to_dict(self) -> dict[str, object]:
         """Plain values, as in drift.json."""
-        report = self.report
+        report, found = self.report, self.findings
         return {
             "apiVersion": "ai-factory/v1",
             "kind": "drift-report",
@@ -107,115 +107,66 @@ class MonitorResult:
             "kinds": list(self.kinds),
             "columns": [_column(c, report) for c in sorted(report.columns, key=lambda c: -c.severity)],
             "predictions": [_column(c, report) for c in report.predictions],
-            "quality": None if self.quality is None else {**asdict(self.quality), "worse": self.quality.worse},
+            "quality": None if found.quality is None else {**asdict(found.quality), "worse": found.quality.worse},
+            "concept": None if found.concept is None else _concept(found.concept),
+            "code": {**asdict(found.code), "moved": found.code.moved},
             "retraining": asdict(self.retraining),
+            "told": [{**asdict(delivery), "sent": delivery.sent} for delivery in self.told],
         }
 
 
-def found_kinds(report: DriftReport, quality: Quality | None) -> tuple[str, ...]:
-    """Which of "data", "predictions" and "quality" moved."""
-    found = {
-        "data": bool(report.drifted_columns),
-        "predictions": bool(report.drifted_predictions),
-        "quality": quality is not None and quality.worse,
-    }
-    return tuple(kind for kind, moved in found.items() if moved)
-
-
-def monitor(project: Project, source: Path | None, stage: str, *, now: dt.datetime | None = None) -> MonitorResult:
+def monitor(
+    project: Project,
+    source: Path | None,
+    stage: str,
+    *,
+    labels: Path | None = None,
+    tell: bool = True,
+    now: dt.datetime | None = None,
+) -> MonitorResult:
     """Compare a file, or without one the requests captured by the endpoint, with the deployed model's training data.
 
-    Raises NothingCaptured, BatchUnusable for a file without any of the model's columns, DataUnreadable, and what a stage
-    without an approved model raises. Drift is a result, not an error.
+    `labels`: a file or folder of true values that arrived later; without it, those left in the stage's folder. `tell`:
+    notify as `monitoring.notify` says; a channel that fails is in `told`, and never hides the result. Raises
+    NothingCaptured, BatchUnusable for a file without any of the model's columns, LabelsUnusable, DataUnreadable, and what a
+    stage without an approved model raises. Drift is a result, not an error.
     """
     moment = now or dt.datetime.now(dt.UTC)
     model, package = load_deployed(project, stage)
-    seen = _captured(project, package, stage) if source is None else _file(project, package, source)
-    watch = project.usecase.monitoring
-    report = compare(
-        Sketch.from_json(package.sketch_json), seen.frame, seen.prediction, watch.thresholds, watch.min_rows
+    known = find_labels(project, stage, labels)
+    seen = (
+        captured_window(project, package, stage, known)
+        if source is None
+        else file_window(project, package, source, known)
     )
-    quality = _quality(project, package, seen)
+    watch, asked = project.usecase.monitoring, project.usecase.model
+    sketch = Sketch.from_json(package.sketch_json)
+    enough = seen.judged if seen.judged is not None and seen.judged.rows >= watch.min_rows else None
+    findings = Findings(
+        report=compare(sketch, seen.frame, seen.prediction, watch.thresholds, watch.min_rows),
+        quality=quality(package, enough, metric=asked.primary_metric, min_rows=watch.min_rows, seed=asked.seed),
+        concept=None if enough is None else concept(enough, sketch.residuals),
+        code=code_drift(project, package.folder, seen.code),
+    )
     folder = _new_folder(project.reports / stage, moment)
     result = MonitorResult(
         stage=stage, version=model.version, digest=model.digest, target=package.signature.target.name,
         classes=package.signature.classes, at=moment.isoformat(timespec="seconds"), window=seen.window,
-        report=report, quality=quality, page=folder / PAGE, document=folder / DOCUMENT,
-        retraining=decide(project, stage, found_kinds(report, quality), too_small=report.too_small, now=moment),
+        findings=findings, page=folder / PAGE, document=folder / DOCUMENT,
+        retraining=decide(project, stage, findings.kinds, too_small=findings.report.too_small, now=moment),
     )  # fmt: skip
-    write_atomically(
-        result.document, (json.dumps(result.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
-    )
-    write_atomically(result.page, render_drift(result, title=project.usecase.title or project.usecase.name).encode())
+    _write(project, result)  # before anybody is told, for what they are told leads here
+    told = tell_of_drift(project, result, now=moment) if tell else ()
+    result = replace(result, told=told)
+    if told:
+        _write(project, result)
     return result
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """A window: all rows, the predictions for those that could be answered, and their true values where known."""
-
-    window: Window
-    frame: pd.DataFrame
-    prediction: Prediction | None
-    truth: pd.Series[Any] | None = None
-
-
-def _captured(project: Project, package: ModelPackage, stage: str) -> _Seen:
-    folder = project.captures / stage
-    found = read_captures(folder, package.digest, package.signature.features)
-    if found is None:
-        raise NothingCaptured(stage=stage, folder=folder)
-    window = Window("captured requests", len(found.frame), 0, found.first, found.last)
-    return _Seen(window, found.frame, found.prediction)
-
-
-def _file(project: Project, package: ModelPackage, source: Path) -> _Seen:
-    table = open_table(source, project.usecase.data.contract)
-    features, target = package.signature.features, package.signature.target
-    wanted = [c.name for c in (*features, target) if c.name in table.names]
-    if not set(wanted) - {target.name}:
-        raise BatchUnusable(source=source, problems=["it has none of the columns that the model reads"])
-    chunks = list(table.chunks(wanted))
-    raw = pd.concat(chunks, ignore_index=True) if chunks else pd.DataFrame(columns=pd.Index(wanted), dtype=object)
-    screened = screen(raw, features)
-    good = screened.good
-    prediction = package.predict(good) if len(good) else None
-    window = Window(source.name, len(raw), int(screened.bad.sum()))
-    truth = raw.loc[~screened.bad, target.name].reset_index(drop=True) if target.name in wanted else None
-    return _Seen(window, screened.frame, prediction, truth)
-
-
-def _quality(project: Project, package: ModelPackage, seen: _Seen) -> Quality | None:
-    """None where no true values are in the window, or too few, or the metric is not defined on them."""
-    before = _at_registration(package, project.usecase.model.primary_metric)
-    if seen.truth is None or seen.prediction is None or before is None:
-        return None
-    screened = screen(seen.truth.to_frame(), [_always_there(package.signature.target)])
-    known = ~screened.bad
-    rows = int(known.sum())
-    if rows < project.usecase.monitoring.min_rows:
-        return None
-    shares = seen.prediction.probabilities
-    prediction = Prediction(seen.prediction.values[known], None if shares is None else shares[known])
-    truth = np.asarray(screened.frame.iloc[:, 0][known].to_numpy())
-    metric = project.usecase.model.primary_metric
-    now = estimate(metric, Judged(truth, prediction, package.signature), project.usecase.model.seed)
-    if not np.isfinite([now.value, now.low, now.high]).all():
-        return None
-    return Quality(metric, rows, now, before)
-
-
-def _always_there(target: Column) -> Column:
-    return target.model_copy(update={"nullable": False})
-
-
-def _at_registration(package: ModelPackage, metric: str) -> Estimate | None:
-    """The metric on the held-out rows of the run that made the model."""
-    document = json.loads((package.folder / METRICS_FILE).read_bytes())
-    found = document.get("metrics", {}).get(metric)
-    if not found or any(found.get(key) is None for key in ("value", "low", "high")):
-        return None
-    return Estimate(found["value"], found["low"], found["high"])
+def _write(project: Project, result: MonitorResult) -> None:
+    body = json.dumps(result.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomically(result.document, body.encode())
+    write_atomically(result.page, render_drift(result, title=project.usecase.title or project.usecase.name).encode())
 
 
 def _column(column: ColumnDrift, report: DriftReport) -> dict[str, object]:
@@ -226,6 +177,15 @@ def _column(column: ColumnDrift, report: DriftReport) -> dict[str, object]:
         "missing": {"reference": column.reference_missing, "current": column.current_missing},
         "unseen": list(column.unseen),
         "findings": [{**asdict(f), "drifted": f.drifted} for f in column.findings],
+    }
+
+
+def _concept(found: Concept) -> dict[str, object]:
+    return {
+        "moved": found.moved,
+        "rows": found.rows,
+        "detector": found.detector,
+        "shifts": [{**asdict(s), "moved": s.moved} for s in found.shifts],
     }
 
 

@@ -11,6 +11,7 @@ FactoryError (ai_factory_spec.errors)
 ├── BatchUnusable        no row of the batch can be scored                                4
 ├── OutputRefused        the predictions cannot go where they are to go                   1
 ├── NothingCaptured      there are no captured requests to monitor                        1
+├── LabelsUnusable       a file of true values lacks what it takes to join them          1
 └── AddressUnavailable   the service cannot listen there                                  1
 """
 
@@ -145,6 +146,18 @@ class NothingCaptured(FactoryError):
         super().__init__(
             f"No requests to the model deployed in stage {stage} are captured in {folder}.",
             hint="Name a file to monitor, or let `serve` answer some requests first.",
+        )
+
+
+class LabelsUnusable(FactoryError):
+    """A file of true values that cannot be joined to any prediction."""
+
+    slug = "labels-unusable"
+
+    def __init__(self, *, source: Path, problem: str) -> None:
+        super().__init__(
+            f"The true values in {source} cannot be used: {problem}.",
+            hint="A file of labels has the target's column and `request_id` (and `row`) or the column that data.id names.",
         )
 
 

@@ -14,7 +14,13 @@ from pathlib import Path
 from ai_factory_runtime.atomic import write_atomically
 from ai_factory_runtime.project import Project
 
-SAID = {"data": "the data moved", "predictions": "the predictions moved", "quality": "the quality fell"}
+SAID = {
+    "data": "the data moved",
+    "predictions": "the predictions moved",
+    "quality": "the quality fell",
+    "concept": "the relation of features to target moved",
+    "code": "other code answers than made the model",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +54,8 @@ def decision_for(
     now: dt.datetime,
 ) -> Retraining:
     """The rule. `last` is when retraining was asked for before; a time in the future (a clock set back) is ignored."""
-    if too_small:
-        return Retraining(False, "the window is too small to judge")
     if not kinds:
-        return Retraining(False, "nothing moved")
+        return Retraining(False, "the window is too small to judge" if too_small else "nothing moved")
     moved = " and ".join(SAID[kind] for kind in kinds)
     if not on_drift:
         return Retraining(False, f"{moved}, but monitoring.retraining.on_drift is off")

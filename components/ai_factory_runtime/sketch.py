@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -18,6 +18,7 @@ import pandas as pd
 from ai_factory_spec.usecase import Column
 
 from ai_factory_runtime.refusals import SketchUnreadable
+from ai_factory_runtime.residuals import ResidualSketch
 
 if TYPE_CHECKING:
     from ai_factory_runtime.package import Prediction
@@ -84,11 +85,15 @@ ColumnSketch = NumericSketch | CategorySketch
 
 @dataclass(frozen=True, slots=True)
 class Sketch:
-    """The summary of the feature columns and of the model's own predictions on the rows held out for evaluation."""
+    """The summary of the feature columns, and of the model's own predictions and residuals on the rows held out for evaluation.
+
+    Without residuals concept drift can be judged within a window only.
+    """
 
     rows: int
     columns: tuple[ColumnSketch, ...]
     predictions: tuple[ColumnSketch, ...]
+    residuals: tuple[ResidualSketch, ...] = ()
 
     def to_json(self) -> str:
         """Canonical JSON: the same sketch gives the same text; strictly valid (no NaN, no Infinity)."""
@@ -97,6 +102,7 @@ class Sketch:
             "rows": self.rows,
             "columns": [_column_document(c) for c in self.columns],
             "predictions": [_column_document(c) for c in self.predictions],
+            "residuals": [asdict(r) for r in self.residuals],
         }
         return json.dumps(document, allow_nan=False, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
@@ -111,17 +117,24 @@ class Sketch:
                 rows=int(document["rows"]),
                 columns=tuple(_read_column(c) for c in document["columns"]),
                 predictions=tuple(_read_column(c) for c in document["predictions"]),
+                residuals=tuple(_read_residuals(r) for r in document.get("residuals", ())),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise SketchUnreadable(expected=FORMAT, reason=f"{type(error).__name__}: {error}") from error
 
 
-def build_sketch(frame: pd.DataFrame, columns: Sequence[Column], predictions: Prediction) -> Sketch:
-    """Summarise the feature `columns` of `frame` and the `predictions` made for (some of) its rows."""
+def build_sketch(
+    frame: pd.DataFrame,
+    columns: Sequence[Column],
+    predictions: Prediction,
+    residuals: Sequence[ResidualSketch] = (),
+) -> Sketch:
+    """Summarise the feature `columns` of `frame`, the `predictions` made for (some of) its rows, and their `residuals`."""
     return Sketch(
         rows=len(frame),
         columns=tuple(sketch_column(c.name, frame[c.name], numeric=c.type in NUMERIC_TYPES) for c in columns),
         predictions=tuple(sketch_column(str(s.name), s, numeric=n) for s, n in prediction_series(predictions)),
+        residuals=tuple(residuals),
     )
 
 
@@ -184,6 +197,13 @@ def _column_document(column: ColumnSketch) -> dict[str, object]:
     if isinstance(column, NumericSketch):
         return {**common, "points": column.points, "at_most": column.at_most, "below": column.below}
     return {**common, "counts": column.counts}
+
+
+def _read_residuals(document: Mapping[str, Any]) -> ResidualSketch:
+    name, mean, sd = str(document["name"]), float(document["mean"]), float(document["sd"])
+    if name not in ("bias", "error"):
+        raise SketchUnreadable(expected=FORMAT, reason=f"residuals of kind {name!r}")
+    return ResidualSketch("bias" if name == "bias" else "error", int(document["rows"]), mean, sd)
 
 
 def _read_column(document: Mapping[str, Any]) -> ColumnSketch:
