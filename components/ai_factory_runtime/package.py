@@ -6,23 +6,22 @@
 | signature.json | what it takes and gives: columns, classes, decision threshold                     |
 | sketch.json    | the distribution of the training data, for drift                                  |
 | parity.json    | reference rows and the outputs they must give                                     |
+| accelerator.json | what answers a few rows, and why (`accelerator`); a package without it is answered by scikit-learn |
 | metrics.json, lineage.json, card.md, card.html | the evidence                                      |
 | manifest.json  | the sha256 of every file above; the sha256 of its canonical text is the digest    |
 
-Loading reads each byte once: the hashes are compared first, then the types inside the model with a list kept in this
-file, and only then is anything built. skops builds objects without pickle. Imports no registry, no contract, no plots.
+Loading reads each byte once: the hashes are compared first, then the types inside the model with a list kept in code
+(`model_file`), and only then is anything built. Imports no registry, no contract, no plots.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import shutil
-import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,8 +32,9 @@ import pandas as pd
 from ai_factory_spec.metrics import Task
 from ai_factory_spec.usecase import Column
 
-from ai_factory_runtime.errors import ParityBroken, TamperedModel, UntrustedModel, WriteFailed
+from ai_factory_runtime.errors import ParityBroken, TamperedModel, WriteFailed
 from ai_factory_runtime.frames import dump_rows, load_rows
+from ai_factory_runtime.model_file import dump_estimator, load_estimator
 
 MODEL, SIGNATURE, SKETCH, PARITY, MANIFEST = (
     "model.skops",
@@ -44,51 +44,13 @@ MODEL, SIGNATURE, SKETCH, PARITY, MANIFEST = (
     "manifest.json",
 )
 METRICS, LINEAGE, CARD_MARKDOWN, CARD_HTML = "metrics.json", "lineage.json", "card.md", "card.html"
+ACCELERATOR = "accelerator.json"
 REQUIRED = (MODEL, SIGNATURE, SKETCH, PARITY, METRICS, LINEAGE, CARD_MARKDOWN, CARD_HTML)
 # What makes the model answer as it does; the other files say how good it is and where it comes from.
 ANSWERING = (MODEL, SIGNATURE, SKETCH, PARITY)
 
 # Labels must be equal; numbers may differ by rounding, because a processor's vector width decides the order of additions.
 PARITY_TOLERANCE = 1e-9
-
-# The runtime's own calibrated classifier, and what scikit-learn's estimators hold besides the estimators themselves, which
-# skops trusts by name. All are data or pure functions: none of them opens a file, runs a command or imports by name.
-TRUSTED_TYPES = frozenset(
-    {
-        "ai_factory_runtime.calibrating.Calibrated",
-        "numpy.dtype",
-        "scipy.interpolate._bsplines.BSpline",
-        "scipy.sparse._csc.csc_matrix",
-        "scipy.sparse._csr.csr_array",
-        "scipy.sparse._csr.csr_matrix",
-        "sklearn._loss.loss.HalfTweedieLoss",
-        "sklearn._loss.loss.HalfTweedieLossIdentity",
-        "sklearn.calibration._CalibratedClassifier",
-        "sklearn.calibration._SigmoidCalibration",
-        "sklearn.calibration._TemperatureScaling",
-        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-        "sklearn.feature_selection._mutual_info.mutual_info_classif",
-        "sklearn.feature_selection._mutual_info.mutual_info_regression",
-        "sklearn.feature_selection._univariate_selection.chi2",
-        "sklearn.feature_selection._univariate_selection.f_classif",
-        "sklearn.feature_selection._univariate_selection.f_regression",
-        "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
-        "sklearn.gaussian_process.kernels.ConstantKernel",
-        "sklearn.gaussian_process.kernels.Matern",
-        "sklearn.gaussian_process.kernels.Product",
-        "sklearn.gaussian_process.kernels.RBF",
-        "sklearn.gaussian_process.kernels.Sum",
-        "sklearn.gaussian_process.kernels.WhiteKernel",
-        "sklearn.metrics._dist_metrics.EuclideanDistance64",
-        "sklearn.neighbors._ball_tree.BallTree",
-        "sklearn.neighbors._kd_tree.KDTree",
-        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
-        "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
-        "sklearn.tree._tree.Tree",
-    }
-)
-
-_ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip archive can hold; no clock in the package
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +130,13 @@ def decide(probabilities: npt.NDArray[np.float64], signature: Signature) -> npt.
 
 @dataclass(frozen=True)
 class ModelPackage:
-    """A package that was checked and loaded. `estimator` is a fitted scikit-learn pipeline."""
+    """A package that was checked and loaded. `estimator` is a fitted scikit-learn pipeline, `files` are the checked bytes of the others."""
 
     folder: Path
     digest: str
     signature: Signature
     estimator: Any
+    files: Mapping[str, bytes] = field(repr=False)
 
     def predict(self, frame: pd.DataFrame) -> Prediction:
         """Answers for canonical rows (`frames.to_canonical(frame, signature.features)`)."""
@@ -182,7 +145,12 @@ class ModelPackage:
     @cached_property
     def sketch_json(self) -> str:
         """The training data's sketch, as written at registration."""
-        return (self.folder / SKETCH).read_text(encoding="utf-8")
+        return self.files[SKETCH].decode()
+
+    @cached_property
+    def reference(self) -> tuple[pd.DataFrame, Prediction]:
+        """The reference rows, canonical, and the answers recorded for them at registration."""
+        return _reference(self.signature, json.loads(self.files[PARITY]))
 
 
 def write_package(
@@ -252,39 +220,8 @@ def load_package(folder: Path, *, digest: str | None = None, trusted_package: st
     signature = Signature.from_json(files[SIGNATURE])
     estimator = load_estimator(files[MODEL], folder=folder, trusted_package=trusted_package)
     _check_parity(folder, estimator, signature, json.loads(files[PARITY]))
-    return ModelPackage(folder=folder, digest=found, signature=signature, estimator=estimator)
-
-
-def dump_estimator(estimator: Any) -> bytes:
-    """A fitted estimator in skops' format, with the same bytes for the same estimator."""
-    import skops.io
-
-    return _normalised(skops.io.dumps(estimator))
-
-
-def untrusted_types(body: bytes, *, trusted_package: str | None = None) -> tuple[str, ...]:
-    """The types in a skops file that neither skops, nor this module, nor the project's package vouches for."""
-    return tuple(t for t in _questionable(body) if not _is_trusted(t, trusted_package))
-
-
-def load_estimator(body: bytes, *, folder: Path | str, trusted_package: str | None = None) -> Any:
-    """Build an estimator from a skops file. Raises UntrustedModel before anything is built."""
-    import skops.io
-
-    refused = untrusted_types(body, trusted_package=trusted_package)
-    if refused:
-        raise UntrustedModel(folder=folder, types=refused)
-    return skops.io.loads(body, trusted=_questionable(body))
-
-
-def _questionable(body: bytes) -> list[str]:
-    import skops.io
-
-    return sorted(skops.io.get_untrusted_types(data=body))
-
-
-def _is_trusted(type_name: str, trusted_package: str | None) -> bool:
-    return type_name in TRUSTED_TYPES or (trusted_package is not None and type_name.startswith(f"{trusted_package}."))
+    others = {name: body for name, body in files.items() if name != MODEL}
+    return ModelPackage(folder=folder, digest=found, signature=signature, estimator=estimator, files=others)
 
 
 def _checked_files(folder: Path) -> dict[str, bytes]:
@@ -325,17 +262,16 @@ def _parity(estimator: Any, signature: Signature, reference: pd.DataFrame) -> st
 
 
 def _check_parity(folder: Path, estimator: Any, signature: Signature, document: Mapping[str, Any]) -> None:
-    rows = load_rows(document["rows"], signature.features)
+    rows, recorded = _reference(signature, document)
     if rows.empty:
         raise TamperedModel(folder=folder, problems=[f"{PARITY} has no reference rows"])
     answers = predict(estimator, signature, rows)
-    recorded = document["expected"]
-    expected, wrong = np.array(recorded["values"], dtype=object), np.zeros(len(rows), dtype=np.bool_)
-    if answers.probabilities is None:
-        wrong |= ~_close(answers.values, expected.astype(np.float64))
+    expected, wrong = recorded.values, np.zeros(len(rows), dtype=np.bool_)
+    if answers.probabilities is None or recorded.probabilities is None:
+        wrong |= ~_close(answers.values, expected)
     else:
         wrong |= answers.values != expected
-        wrong |= ~_close(answers.probabilities, np.array(recorded["probabilities"])).all(axis=1)
+        wrong |= ~_close(answers.probabilities, recorded.probabilities).all(axis=1)
     if wrong.any():
         first = int(np.argmax(wrong))
         example = f"row {first + 1} gives {answers.values[first]!r}, recorded is {expected[first]!r}"
@@ -344,59 +280,15 @@ def _check_parity(folder: Path, estimator: Any, signature: Signature, document: 
         raise ParityBroken(folder=folder, rows=len(rows), wrong=int(wrong.sum()), example=example)
 
 
+def _reference(signature: Signature, document: Mapping[str, Any]) -> tuple[pd.DataFrame, Prediction]:
+    recorded, shares = document["expected"], document["expected"]["probabilities"]
+    values = np.array(recorded["values"], dtype=np.float64 if shares is None else object)
+    answers = Prediction(values, None if shares is None else np.array(shares, dtype=np.float64))
+    return load_rows(document["rows"], signature.features), answers
+
+
 def _close(left: npt.NDArray[Any], right: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     return np.asarray(np.isclose(left, right, rtol=PARITY_TOLERANCE, atol=PARITY_TOLERANCE), dtype=np.bool_)
-
-
-def _normalised(body: bytes) -> bytes:
-    """A skops file without what differs from process to process: addresses used as names, the order of sets, times."""
-    with zipfile.ZipFile(io.BytesIO(body)) as archive:
-        schema = json.loads(archive.read("schema.json"))
-        contents = {name: archive.read(name) for name in archive.namelist() if name != "schema.json"}
-    names: dict[str, str] = {}
-    numbers: dict[int, int] = {}
-    _rename(schema, names, numbers)
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", compression=zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
-        for old, new in names.items():
-            archive.writestr(
-                zipfile.ZipInfo(new, _ZIP_EPOCH), _without_padding(new, contents[old]), zipfile.ZIP_DEFLATED
-            )
-        archive.writestr(zipfile.ZipInfo("schema.json", _ZIP_EPOCH), json.dumps(schema), zipfile.ZIP_DEFLATED)
-    return buffer.getvalue()
-
-
-def _rename(node: Any, names: dict[str, str], numbers: dict[int, int]) -> None:
-    """Number objects and files in the order in which they are met, in place."""
-    if isinstance(node, list):
-        for child in node:
-            _rename(child, names, numbers)
-    if not isinstance(node, dict):
-        return
-    if node.get("__loader__") == "SetNode":
-        node["content"].sort(key=lambda child: str(child.get("content")))
-    if isinstance(node.get("__id__"), int):
-        node["__id__"] = numbers.setdefault(node["__id__"], len(numbers) + 1)
-    file = node.get("file")
-    if isinstance(file, str) and "__loader__" in node:
-        node["file"] = names.setdefault(file, f"{len(names) + 1}{Path(file).suffix}")
-    for child in node.values():
-        _rename(child, names, numbers)
-
-
-def _without_padding(name: str, body: bytes) -> bytes:
-    """An array file whose unused bytes between the fields of a record (a tree's nodes have some) are zero."""
-    if not name.endswith(".npy"):
-        return body
-    array = np.load(io.BytesIO(body), allow_pickle=False)
-    if array.dtype.names is None:
-        return body
-    clean = np.zeros(array.shape, dtype=array.dtype)
-    for field in array.dtype.names:
-        clean[field] = array[field]
-    buffer = io.BytesIO()
-    np.save(buffer, clean, allow_pickle=False)
-    return buffer.getvalue()
 
 
 def _write(path: Path, body: bytes) -> None:

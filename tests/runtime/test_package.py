@@ -18,12 +18,11 @@ import pytest
 from ai_factory_runtime.errors import ModelUnusable, ParityBroken, TamperedModel, UntrustedModel, WriteFailed
 from ai_factory_runtime.features import default_features
 from ai_factory_runtime.frames import to_canonical
+from ai_factory_runtime.model_file import dump_estimator, load_estimator
 from ai_factory_runtime.models import default_candidates
 from ai_factory_runtime.package import (
     REQUIRED,
     Signature,
-    dump_estimator,
-    load_estimator,
     load_package,
     model_fingerprint,
     package_digest,
