@@ -8,7 +8,7 @@ FactoryError (ai_factory_spec.errors)
 ├── LeakageFound           a feature or a split knows the answer                                 4
 ├── GateFailed             the model misses what was agreed                                      4
 ├── ProjectCodeFailed      data.py, features.py or model.py raised                               1
-├── PiiKeyMissing          a column is to be hashed and there is no key                          1
+├── PiiKeyMissing          a column is to be hashed or tokenised and there is no key             1
 ├── WriteFailed            the disk is full or read-only                                         1
 ├── RunLocked              another run is at work here                                           1
 ├── RegistryUnavailable    the registry cannot be opened, or is locked                           1
@@ -132,13 +132,13 @@ class ProjectCodeFailed(FactoryError):
 
 
 class PiiKeyMissing(FactoryError):
-    """A column is to be hashed, and the key is not set."""
+    """A column is to be hashed or tokenised, and the key is not set."""
 
     slug = "pii-key-missing"
 
     def __init__(self, *, columns: Sequence[str], variable: str, shortest: int) -> None:
         super().__init__(
-            f"usecase.yaml asks to hash {', '.join(map(repr, columns))}, and the variable {variable} holds no key of at least "
+            f"usecase.yaml asks to hash or tokenise {', '.join(map(repr, columns))}, and the variable {variable} holds no key of at least "
             f"{shortest} characters.",
             hint=f"Set {variable} to a secret of {shortest} characters or more, or use `action: drop`.",
         )

@@ -94,11 +94,8 @@ def _to_text(raw: pd.Series[Any], column: Column) -> Converted:
         texts = raw.astype(TEXT)
         return Converted(texts.where(texts != ""), _none_failed(raw))
     known = frozenset(column.categories or ())
-    codes, different = _coded(raw)
-    table = [plain(v) if column.type == "text" else _category(v, known) for v in different]
-    # one missing value more, which the code -1 of a missing value takes from the end
-    values = pd.array([*table, None], dtype=TEXT).take(codes)
-    return Converted(pd.Series(values, index=raw.index, name=raw.name), _none_failed(raw))
+    as_text: Callable[[object], str | None] = plain if column.type == "text" else lambda v: _category(v, known)
+    return Converted(by_value(raw, as_text), _none_failed(raw))
 
 
 def plain(value: object) -> str | None:
@@ -160,6 +157,14 @@ def _to_datetime(raw: pd.Series[Any], _: Column) -> Converted:
 
 _EARLIEST = pd.Timestamp.min.ceil("s").tz_localize("UTC")
 _LATEST = pd.Timestamp.max.floor("s").tz_localize("UTC")
+
+
+def by_value(raw: pd.Series[Any], function: Callable[[object], str | None]) -> pd.Series[Any]:
+    """The texts that a function makes of the values; it sees each different value once, and no missing one."""
+    codes, different = _coded(raw)
+    # one missing value more, which the code -1 of a missing value takes from the end
+    texts = pd.array([*(function(v) for v in different), None], dtype=TEXT).take(codes)
+    return pd.Series(texts, index=raw.index, name=raw.name)
 
 
 def _coded(raw: pd.Series[Any]) -> tuple[npt.NDArray[np.int64], list[object]]:

@@ -1,4 +1,4 @@
-"""Violation: one rule of the data contract that rows break, with how often and with examples."""
+"""Violation: one rule of the data contract that rows break, with how often, where and with examples."""
 
 from __future__ import annotations
 
@@ -11,18 +11,29 @@ _LONGEST = 60
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A rule that `count` rows break. `column` is empty for rules about the whole table; `examples` are shortened values."""
+    """A rule that `count` rows break, the first of them in `rows` (0 is the first row of data).
+
+    `column` is empty for rules about the whole table; `examples` are shortened values.
+    """
 
     column: str
     rule: str
     count: int
     examples: tuple[str, ...] = ()
+    rows: tuple[int, ...] = ()
+
+    @property
+    def rule_text(self) -> str:
+        """Column and rule, without any value."""
+        return f"{self.column!r} {self.rule}" if self.column else self.rule
 
     def __str__(self) -> str:
-        where = f"{self.column!r} " if self.column else ""
+        if not self.count:
+            return self.rule_text
         shown = f", e.g. {', '.join(self.examples)}" if self.examples else ""
-        rows = f" ({self.count} row{'s' if self.count != 1 else ''}{shown})" if self.count else ""
-        return f"{where}{self.rule}{rows}"
+        first = f"; row{'s' if len(self.rows) > 1 else ''} {', '.join(map(str, self.rows))}" if self.rows else ""
+        more = ", …" if 0 < len(self.rows) < self.count else ""
+        return f"{self.rule_text} ({self.count} row{'s' if self.count != 1 else ''}{shown}{first}{more})"
 
 
 def examples(values: Iterable[object]) -> tuple[str, ...]:
