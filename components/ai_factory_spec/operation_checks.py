@@ -11,12 +11,28 @@ STAGES = ("dev", "staging", "prod")
 
 
 def deployment_agrees(deployment: View) -> Iterator[Finding]:
-    """Stages are in order."""
+    """Stages are in order, and AWS can move traffic that way on such an endpoint."""
+    yield from _rollout_fits(deployment)
     stages = [stage for _, stage in deployment.texts("stages")]
     if deployment.complete("stages") and stages and stages != [s for s in STAGES if s in {"dev", *stages}]:
         got = ", ".join(stages)
         yield Finding(deployment.at("stages"), f"stages are dev, then staging, then prod, each at most once; got {got}")
 
+
+def _rollout_fits(deployment: View) -> Iterator[Finding]:
+    """AWS's deployment guardrails know no serverless endpoint, and shadows and second variants only real-time ones."""
+    mode, rollout = deployment.section("serving").text("mode"), deployment.section("rollout")
+    strategy = rollout.text("strategy")
+    if mode is None or strategy is None:
+        return
+    fitting = _STRATEGIES.get(mode)
+    if fitting is not None and strategy not in fitting:
+        yield Finding(
+            rollout.at("strategy"), f"{strategy} does not fit an endpoint of mode {mode}", f"allowed: {', '.join(fitting)}"
+        )  # fmt: skip
+
+
+_STRATEGIES = {"serverless": ("all-at-once",), "async": ("all-at-once", "canary", "linear")}
 
 _NEEDS = {"file": ("path",), "webhook": ("address_variable",), "email": ("to", "sender", "host")}
 

@@ -49,10 +49,24 @@ class Rollout(Section):
     )
 
 
+class Serving(Section):
+    """How an endpoint in the cloud is kept: always there, made for each request, or fed from a queue."""
+
+    mode: Literal["realtime", "serverless", "async"] = Field(
+        "realtime",
+        description="realtime: machines that wait; serverless: nothing while idle, slower at first, not captured for the monitor; async: requests queue in S3, machines down to none.",
+    )
+    memory_mb: Whole = Field(
+        2048, ge=1024, le=6144, multiple_of=1024, description="serverless: memory, in steps of 1,024 MB."
+    )
+    max_concurrency: Whole = Field(20, ge=1, le=200, description="serverless: requests answered at once.")
+
+
 class Deployment(Section):
     """Where the model runs, stage after stage."""
 
     stages: tuple[Stage, ...] = Field(STAGES, min_length=1, description="The stages, in order: dev first, prod last.")
+    serving: Serving = Field(Serving(), description="How an endpoint in the cloud is kept.")
     rollout: Rollout = Field(Rollout(), description="How a new version meets traffic.")
 
     def _findings(self) -> Iterator[Finding]:
@@ -128,6 +142,15 @@ class Cloud(Section):
 
     region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")] = Field(
         "eu-west-1", description="The AWS region."
+    )
+    registry_account: AccountId | None = Field(
+        None, description="The account that holds images and model versions for all stages; empty: each stage its own."
+    )
+    repository: Annotated[str, Field(pattern=r"^$|^[a-z0-9.-]+(/[A-Za-z0-9_.-]+){2,}$")] = Field(
+        "", description="Where this repository is hosted, e.g. github.com/acme/churn; its CI may deploy without keys."
+    )
+    state: Annotated[str, Field(pattern=r"^$|^(s3|file)://.*$")] = Field(
+        "", description="Where Pulumi keeps its state: s3://bucket, file://~ for a folder; empty: Pulumi Cloud."
     )
     accounts: dict[Stage, AccountId] = Field({}, description="The AWS account of each stage: twelve digits, quoted.")
 

@@ -53,6 +53,7 @@ from ai_factory_spec.operation_sections import (
     Monitoring,
     Retraining,
     Rollout,
+    Serving,
     Tracking,
 )
 from ai_factory_spec.view import View
@@ -89,6 +90,7 @@ __all__ = [
     "Risk",
     "Robustness",
     "Rollout",
+    "Serving",
     "Search",
     "SliceBounds",
     "Stage",

@@ -33,6 +33,12 @@ FACTS: Mapping[str, str] = {
     "account_dev": "The AWS account of dev, or nothing.",
     "account_staging": "The AWS account of staging, or nothing.",
     "account_prod": "The AWS account of prod, or nothing.",
+    "registry_account": "The AWS account of the shared registry, or nothing.",
+    "repository": "Where the repository is hosted, such as github.com/acme/churn, or nothing.",
+    "state_backend": "Where Pulumi keeps its state, as an address; nothing for Pulumi Cloud.",
+    "serving_mode": "realtime, serverless or async.",
+    "serverless_memory_mb": "A serverless endpoint's memory.",
+    "serverless_max_concurrency": "How many requests a serverless endpoint answers at once.",
     "monthly_budget": "US dollars a month and stage.",
     "monitor_schedule": "When the monitor runs: five cron fields, UTC.",
     "retrain_schedule": "When retraining runs as well: five cron fields, UTC, or nothing.",
@@ -51,7 +57,7 @@ def facts(usecase: UseCase, *, pipelines: Iterable[str], stacks: Iterable[str], 
     """The value of every name in `FACTS`. `pipelines` and `stacks` are what the plan chose, which may be more than was asked."""
     slug = naming.slug(usecase.name)
     title = usecase.title.strip() or usecase.name
-    rollout, monitoring = usecase.deployment.rollout, usecase.monitoring
+    rollout, serving, monitoring = usecase.deployment.rollout, usecase.deployment.serving, usecase.monitoring
     return {
         "project_slug": slug,
         "package": naming.package_name(slug),
@@ -72,6 +78,12 @@ def facts(usecase: UseCase, *, pipelines: Iterable[str], stacks: Iterable[str], 
         "stages": " ".join(usecase.deployment.stages),
         "region": usecase.cloud.region,
         **{f"account_{stage}": usecase.cloud.accounts.get(stage, "") for stage in STAGES},
+        "registry_account": usecase.cloud.registry_account or "",
+        "repository": usecase.cloud.repository,
+        "state_backend": usecase.cloud.state,
+        "serving_mode": serving.mode,
+        "serverless_memory_mb": str(serving.memory_mb),
+        "serverless_max_concurrency": str(serving.max_concurrency),
         "monthly_budget": _number(usecase.cost.monthly_budget),
         "monitor_schedule": " ".join(monitoring.schedule.split()),
         "retrain_schedule": " ".join(monitoring.retraining.schedule.split()),

@@ -154,6 +154,8 @@ def test_a_wrong_value_is_shown_as_it_stands_with_what_is_allowed(
         ([("acceptance:\n", "acceptance:\n  allowed_leakage: [agee]\n")], "acceptance.allowed_leakage[0]", "did you mean 'age'?"),
         ([("monitoring:\n", "deployment: {stages: [staging, dev]}\nmonitoring:\n")], "deployment.stages", "dev, then staging, then prod"),
         ([("monitoring:\n", "deployment: {stages: [prod]}\nmonitoring:\n")], "deployment.stages", "dev, then staging, then prod"),
+        ([("monitoring:\n", "deployment: {serving: {mode: serverless}, rollout: {strategy: canary}}\nmonitoring:\n")], "deployment.rollout.strategy", "does not fit an endpoint of mode serverless"),
+        ([("monitoring:\n", "deployment: {serving: {mode: async}, rollout: {strategy: shadow}}\nmonitoring:\n")], "deployment.rollout.strategy", "does not fit an endpoint of mode async"),
         ([("monitoring:\n", "stacks: [serving, serving]\nmonitoring:\n")], "stacks[1]", "listed twice"),
         ([("source: churn.csv", "source: sqlite:///churn.db")], "data.query", "a database needs a query"),
         ([("source: churn.csv", "source: churn.csv\n  query: SELECT 1")], "data.query", "fits only a database"),
