@@ -165,7 +165,7 @@ def shares(terms: Terms) -> tuple[int, ...]:
 def level(terms: Terms) -> float:
     """The part of `false_alarm_rate` that one bound of one step may use."""
     compared = terms.strategy != "all-at-once"  # there the champion answers nothing that could be compared
-    bounds = 1 + (terms.max_p99_ms is not None) + compared + (compared and _judges_quality(terms))
+    bounds = 1 + (terms.max_p99_ms is not None) + compared + (compared and judges_quality(terms))
     return terms.false_alarm_rate / (bounds * len(shares(terms)))
 
 
@@ -214,7 +214,8 @@ def _noted(rollout: Rollout, what: str, reason: str, now: dt.datetime) -> Rollou
     return replace(rollout, events=(*rollout.events, event))
 
 
-def _judges_quality(terms: Terms) -> bool:
+def judges_quality(terms: Terms) -> bool:
+    """Whether true values have a say, where they arrive in time."""
     return terms.strategy == "ab" or terms.max_quality_drop is not None
 
 
@@ -224,7 +225,7 @@ def _checks(terms: Terms, seen: StepSeen) -> tuple[Check, ...]:
         found.append(_latency(terms, seen.challenger))
     if terms.strategy != "all-at-once":
         found.append(_shift(seen))
-        if _judges_quality(terms):
+        if judges_quality(terms):
             found.append(_quality(terms, seen))
     return tuple(found)
 

@@ -153,8 +153,8 @@ def test_predictions_that_move_are_noticed() -> None:
     random = np.random.default_rng(2)
     moved = shifts(outputs(random.beta(2, 5, 900)), outputs(random.beta(5, 2, 100)), CANARY, 0)
     assert all(s.psi > s.limit for s in moved)
-    numbers = [Outputs(random.normal(m, 1, 400).tolist(), None) for m in (0, 3)]
-    (first, *_) = shifts(*numbers, CANARY, 0)
+    before, after = (Outputs(random.normal(m, 1, 400).tolist(), None) for m in (0, 3))
+    (first, *_) = shifts(before, after, CANARY, 0)
     assert first.psi > first.limit >= 0.2
 
 
