@@ -3,47 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from ai_factory_spec.usecase import Column, UseCase
-from scipy.stats import rankdata
-from sklearn import config_context
-from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+from ai_factory_runtime.hindsight import features_from_the_future, features_in_hindsight, not_yet_known
+from ai_factory_runtime.leak import DROP_COLUMN, Leak
 from ai_factory_runtime.split import Split
+from ai_factory_runtime.telling import ALMOST_PERFECT, FEWEST_ROWS, ROWS_LOOKED_AT, answers_of, score_name, tells
 from ai_factory_runtime.twins import chance_of_twins, twins
 
-Floats = npt.NDArray[np.float64]
+__all__ = [
+    "Leak",
+    "almost_perfect_features",
+    "find_leaks",
+    "future_rows",
+    "ids_as_features",
+    "shared_entities",
+    "shared_rows",
+]
 
-ALMOST_PERFECT = 0.999  # AUC or R² of one feature alone
 SHARED_ROWS = 0.05  # the share of held-out rows that may also be among the rows learned from
-_ROWS_LOOKED_AT = 20_000
-_FEWEST_ROWS = 50  # with fewer, a good feature orders them perfectly by luck
-_LEAVES = 128
 _DENSE = 0.5  # rows set aside leave gaps in a row number
-_DROP_COLUMN = (
-    "List such a column under data.ignore in usecase.yaml; if its value is truly known before the target is, "
-    "list it under acceptance.allowed_leakage."
-)
 _DROP_TWINS = "Remove the copies in data.py (`rows.drop_duplicates()`)."
+_SPLIT_BY_ENTITY = "The split was changed: all rows of an entity must be on one side."
 _SPLIT_BY_TIME = "The split was changed: rows to learn from must be older than the held-out rows."
-
-
-@dataclass(frozen=True, slots=True)
-class Leak:
-    """One way in which the answer is given away: `column` is empty where the split is at fault. `remedy` ends the message."""
-
-    kind: str
-    column: str
-    detail: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.column!r} {self.detail}" if self.column else self.detail
 
 
 def find_leaks(frame: pd.DataFrame, usecase: UseCase, split: Split) -> tuple[Leak, ...]:
@@ -52,49 +38,46 @@ def find_leaks(frame: pd.DataFrame, usecase: UseCase, split: Split) -> tuple[Lea
     judged = [c for c in usecase.data.features if c.name not in allowed]
     leaks: list[Leak] = []
     leaks += ids_as_features(frame, judged, usecase.data.id)
-    known = {leak.column for leak in leaks}
-    leaks += almost_perfect_features(frame, [c for c in judged if c.name not in known], usecase)
+    for look in (almost_perfect_features, features_in_hindsight, not_yet_known, features_from_the_future):
+        known = {leak.column for leak in leaks}
+        leaks += look(frame, [c for c in judged if c.name not in known], usecase)
     leaks += shared_rows(frame, usecase, split)
+    leaks += shared_entities(usecase, split)
     leaks += future_rows(frame, usecase, split)
     return tuple(leaks)
 
 
 def almost_perfect_features(frame: pd.DataFrame, features: Sequence[Column], usecase: UseCase) -> list[Leak]:
     """Features that alone predict the target almost perfectly on rows they were not fitted on."""
-    if len(frame) < _FEWEST_ROWS:
+    if len(frame) < FEWEST_ROWS:
         return []
-    random = np.random.default_rng(usecase.model.seed)
-    rows = random.permutation(len(frame))[:_ROWS_LOOKED_AT]
-    target = frame[usecase.data.target].iloc[rows]
-    regression = usecase.model.task == "regression"
-    name, alone = ("R²", _explains_number) if regression else ("AUC", _tells_classes)
-    answers: npt.NDArray[Any] = target.to_numpy(dtype=np.float64) if regression else np.asarray(pd.factorize(target)[0])
+    rows = np.random.default_rng(usecase.model.seed).permutation(len(frame))[:ROWS_LOOKED_AT]
+    answers = answers_of(frame[usecase.data.target].iloc[rows], usecase)
     leaks = []
-    with config_context(
-        skip_parameter_validation=True
-    ):  # thousands of small trees: the checks would cost more than the fits
-        for column in features:
-            values = _as_numbers(frame[column.name].iloc[rows])
-            score = alone(values, answers, usecase.model.seed) if _varies(values) else 0.0
-            if score >= ALMOST_PERFECT:
-                detail = f"alone predicts the target {usecase.data.target!r} almost perfectly ({name} {score:.4f} ≥ {ALMOST_PERFECT})"
-                leaks.append(Leak("target-equivalent", column.name, detail, _DROP_COLUMN))
+    for column in features:
+        score = tells(frame[column.name].iloc[rows], answers, usecase)
+        if score >= ALMOST_PERFECT:
+            detail = (
+                f"alone predicts the target {usecase.data.target!r} almost perfectly ({score_name(usecase)} "
+                f"{score:.4f} ≥ {ALMOST_PERFECT})"
+            )
+            leaks.append(Leak("target-equivalent", column.name, detail, DROP_COLUMN))
     return leaks
 
 
 def ids_as_features(frame: pd.DataFrame, features: Sequence[Column], id_column: str | None) -> list[Leak]:
     """Features that number the rows or repeat the id: they can be memorised and mean nothing for a new row."""
-    if len(frame) < _FEWEST_ROWS:
+    if len(frame) < FEWEST_ROWS:
         return []
     leaks = []
     for column in features:
         values = frame[column.name]
         if id_column is not None and id_column in frame.columns and _equal(values, frame[id_column]):
-            leaks.append(Leak("id", column.name, f"equals the id column {id_column!r}", _DROP_COLUMN))
+            leaks.append(Leak("id", column.name, f"equals the id column {id_column!r}", DROP_COLUMN))
         elif column.type == "category" and values.notna().all() and values.is_unique:
-            leaks.append(Leak("id", column.name, "is different in every row, like an id", _DROP_COLUMN))
+            leaks.append(Leak("id", column.name, "is different in every row, like an id", DROP_COLUMN))
         elif column.type == "integer" and _is_counter(values):
-            leaks.append(Leak("id", column.name, "numbers the rows one by one, like an id", _DROP_COLUMN))
+            leaks.append(Leak("id", column.name, "numbers the rows one by one, like an id", DROP_COLUMN))
     return leaks
 
 
@@ -116,6 +99,20 @@ def shared_rows(frame: pd.DataFrame, usecase: UseCase, split: Split) -> list[Lea
     return [Leak("shared-rows", "", detail, _DROP_TWINS)]
 
 
+def shared_entities(usecase: UseCase, split: Split) -> list[Leak]:
+    """Entities with rows on both sides, where the split is by entity."""
+    if split.how != "entity":
+        return []
+    held_out = np.unique(split.unit[split.test])
+    shared = np.intersect1d(held_out, split.unit[split.development])
+    if not len(shared):
+        return []
+    detail = (
+        f"{len(shared)} of {len(held_out)} held-out entities ({usecase.data.id!r}) are also among the rows learned from"
+    )
+    return [Leak("shared-entities", "", detail, _SPLIT_BY_ENTITY)]
+
+
 def future_rows(frame: pd.DataFrame, usecase: UseCase, split: Split) -> list[Leak]:
     """Rows learned from that are not older than every held-out row, where the use case has a time column."""
     if usecase.data.time is None:
@@ -127,51 +124,6 @@ def future_rows(frame: pd.DataFrame, usecase: UseCase, split: Split) -> list[Lea
         return []
     detail = f"{later} rows learned from are as new as the held-out rows, which begin at {oldest}"
     return [Leak("future", "", detail, _SPLIT_BY_TIME)]
-
-
-def _varies(values: Floats) -> bool:
-    known = values[~np.isnan(values)]
-    return bool(len(known)) and (len(known) < len(values) or bool((known != known[0]).any()))
-
-
-def _explains_number(values: Floats, target: Floats, seed: int) -> float:
-    """R² of a small tree fitted on one half and judged on the other, or the squared rank correlation where that is more."""
-    half = len(values) // 2
-    tree = DecisionTreeRegressor(max_leaf_nodes=_LEAVES, min_samples_leaf=2, random_state=seed)
-    found = tree.fit(values[:half, None], target[:half]).predict(values[half:, None])
-    error, spread = np.square(target[half:] - found).sum(), np.square(target[half:] - target[half:].mean()).sum()
-    ranks = pd.Series(values).corr(pd.Series(target), method="spearman")
-    return max(1 - float(error / spread) if spread > 0 else 0.0, float(ranks) ** 2 if np.isfinite(ranks) else 0.0)
-
-
-def _tells_classes(values: Floats, classes: npt.NDArray[np.int64], seed: int) -> float:
-    """AUC of a small tree fitted on one half and judged on the other; the mean over classes, each against the others."""
-    half = len(values) // 2
-    known = np.intersect1d(classes[:half], classes[half:])
-    if len(known) < 2:
-        return 0.0
-    tree = DecisionTreeClassifier(max_leaf_nodes=_LEAVES, min_samples_leaf=2, random_state=seed)
-    shares = tree.fit(values[:half, None], classes[:half]).predict_proba(values[half:, None])
-    column = {name: position for position, name in enumerate(tree.classes_)}
-    return float(np.mean([_auc(shares[:, column[name]], classes[half:] == name) for name in known]))
-
-
-def _auc(score: Floats, positive: npt.NDArray[np.bool_]) -> float:
-    """The probability that a positive scores above another row, ties counting half (Mann-Whitney)."""
-    ranks = rankdata(score)
-    count, others = int(positive.sum()), int((~positive).sum())
-    if count == 0 or others == 0:
-        return float("nan")
-    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * others))
-
-
-def _as_numbers(values: pd.Series[Any]) -> Floats:
-    """Numbers as they are, categories as codes; missing is NaN, which a tree treats as a value of its own."""
-    if pd.api.types.is_numeric_dtype(values.dtype):
-        return values.to_numpy(dtype=np.float64, na_value=np.nan)
-    codes = np.asarray(pd.factorize(values)[0], dtype=np.float64)
-    codes[codes < 0] = np.nan
-    return codes
 
 
 def _equal(left: pd.Series[Any], right: pd.Series[Any]) -> bool:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from ai_factory_runtime.errors import DataUnusable
 from ai_factory_runtime.frames import to_canonical
-from ai_factory_runtime.leakage import find_leaks, future_rows, shared_rows
+from ai_factory_runtime.leakage import find_leaks, future_rows, shared_entities, shared_rows
 from ai_factory_runtime.split import Split, folds, split
 from ai_factory_runtime.twins import chance_of_twins, twins
 from ai_factory_spec.usecase import UseCase
@@ -221,6 +221,15 @@ def test_rows_from_the_future_are_a_leak() -> None:
     assert future_rows(table, usecase, split(table, usecase)) == []
     careless = Split("random", np.arange(0, 400, 2), np.array([399]), np.arange(1, 399, 2), np.arange(400))
     assert "rows learned from are as new as" in future_rows(table, usecase, careless)[0].detail
+
+
+def test_an_entity_on_both_sides_is_a_leak() -> None:
+    frame = rows(300).assign(customer=np.random.default_rng(2).integers(0, 60, 300))
+    usecase = with_data(frame, id="customer")
+    honest = split(canonical(frame, usecase), usecase)
+    assert shared_entities(usecase, honest) == []
+    careless = Split("entity", honest.train[1:], honest.validation, np.r_[honest.test, honest.train[0]], honest.unit)
+    assert "held-out entities ('customer') are also among" in shared_entities(usecase, careless)[0].detail
 
 
 def test_the_helper_contract_fits_its_frame() -> None:
