@@ -21,9 +21,10 @@ from markupsafe import Markup
 
 from ai_factory_runtime.comparison import Comparison
 from ai_factory_runtime.evaluation import Estimate
-from ai_factory_runtime.gates import GateResult, Measured
-from ai_factory_runtime.inspection import Bin, Group, Importance
+from ai_factory_runtime.fairness import Group
+from ai_factory_runtime.gate_result import GateResult
 from ai_factory_runtime.lineage import Lineage
+from ai_factory_runtime.measuring import Measured
 from ai_factory_runtime.plots import calibration_plot, importance_plot, interval_plot
 from ai_factory_runtime.training import Trained
 
@@ -57,11 +58,8 @@ class CardFacts:
     data: DataFacts
     trained: Trained
     measured: Measured
-    baseline: dict[str, Estimate]
     gates: Sequence[GateResult]
     comparison: Comparison
-    calibration: Sequence[Bin]
-    importances: Sequence[Importance]
     lineage: Lineage
 
 
@@ -114,7 +112,7 @@ def _context(facts: CardFacts) -> dict[str, Any]:
         "primary": primary,
         "metrics": [_metric_row(name, e, facts) for name, e in _primary_first(facts.measured.metrics, primary)],
         "groups": [_group_row(g, usecase) for g in facts.measured.groups],
-        "importances": list(facts.importances[:_MOST_FEATURES]),
+        "importances": list(facts.measured.explained.features[:_MOST_FEATURES]),
         "damages": damages[:_MOST_DAMAGES],
         "passed": all(g.passed for g in facts.gates),
         "limits": limits(facts),
@@ -163,7 +161,7 @@ def _metric_row(name: str, estimate: Estimate, facts: CardFacts) -> dict[str, An
     return {
         "name": name,
         "estimate": estimate,
-        "baseline": facts.baseline[name].value,
+        "baseline": facts.measured.baseline[name].value,
         "better": "higher" if METRICS[name].greater_is_better else "lower",
         "bound": _bound_words(bounds),
     }
@@ -199,11 +197,11 @@ def _plots(facts: CardFacts) -> dict[str, Markup | list[Markup]]:
     for name, estimate in _primary_first(facts.measured.metrics, facts.usecase.model.primary_metric):
         bounds = facts.usecase.acceptance.metrics.get(name)
         limits = [b for b in (bounds.min, bounds.max) if b is not None] if bounds else []
-        plots.append(interval_plot(estimate, baseline=facts.baseline[name].value, bounds=limits, name=name))
+        plots.append(interval_plot(estimate, baseline=facts.measured.baseline[name].value, bounds=limits, name=name))
     return {
         "metric_plots": plots,
-        "calibration_svg": calibration_plot(facts.calibration, across=across, up=up),
+        "calibration_svg": calibration_plot(facts.measured.calibration, across=across, up=up),
         "importance_svg": importance_plot(
-            facts.importances[:_MOST_FEATURES], metric=facts.usecase.model.primary_metric
+            facts.measured.explained.features[:_MOST_FEATURES], metric=facts.usecase.model.primary_metric
         ),
     }

@@ -56,6 +56,13 @@ class Judged:
         """How many rows."""
         return len(self.truth)
 
+    def where(self, chosen: Bools | Positions) -> Judged:
+        """The rows for which `chosen` is true, or the rows at these positions."""
+        answers = self.prediction
+        probabilities = None if answers.probabilities is None else answers.probabilities[chosen]
+        part = Prediction(answers.values[chosen], probabilities)
+        return Judged(self.truth[chosen], part, self.signature, None if self.unit is None else self.unit[chosen])
+
 
 def metric(name: str, judged: Judged, weights: Floats | None = None) -> float:
     """One metric by its scikit-learn name; NaN where it is not defined on these rows."""
@@ -74,12 +81,14 @@ def estimates(judged: Judged, seed: int) -> dict[str, Estimate]:
     return bootstrap({m.name: weighted_metric(m.name, judged) for m in fitting}, judged, seed)
 
 
-def bootstrap(functions: Mapping[Key, Weighted], judged: Judged, seed: int) -> dict[Key, Estimate]:
-    """Each function of the row weights with its interval, all on the same draws of these rows."""
+def bootstrap(
+    functions: Mapping[Key, Weighted], judged: Judged, seed: int, *, most: int = REPLICATES
+) -> dict[Key, Estimate]:
+    """Each function of the row weights with its interval, all on the same draws of these rows, `most` of them at most."""
     drawn: dict[Key, list[Floats]] = {key: [] for key in functions}
     if not functions:
         return {}
-    for weights in _draws(judged, seed):
+    for weights in _draws(judged, seed, most):
         for key, function in functions.items():
             drawn[key].append(function(weights))
     once = np.ones((1, judged.rows))
@@ -109,12 +118,12 @@ def replicates(rows: int) -> int:
     return max(_FEWEST_REPLICATES, min(REPLICATES, _DRAWS // max(rows, 1)))
 
 
-def _draws(judged: Judged, seed: int) -> Iterator[Floats]:
+def _draws(judged: Judged, seed: int, most: int = REPLICATES) -> Iterator[Floats]:
     """Weights (draws, rows): how often each row is in a sample drawn with replacement, of rows or of whole entities."""
     random = np.random.default_rng(seed)
     codes = None if judged.unit is None else np.unique(judged.unit, return_inverse=True)[1]
     units = judged.rows if codes is None else int(codes.max()) + 1
-    left, chunk = replicates(judged.rows), max(1, _CHUNK // judged.rows)
+    left, chunk = min(most, replicates(judged.rows)), max(1, _CHUNK // judged.rows)
     while left > 0:
         count = min(left, chunk)
         drawn = random.integers(0, units, size=(count, units)) + units * np.arange(count)[:, None]

@@ -52,11 +52,8 @@ def document(
         data=prepared.facts,
         trained=evaluated.trained,
         measured=evaluated.measured,
-        baseline=evaluated.baseline,
         gates=results,
         comparison=comparison,
-        calibration=evaluated.calibration,
-        importances=evaluated.importances,
         lineage=trace(project, prepared.frame),
     )
     markdown, html = render_markdown(facts), render_html(facts)

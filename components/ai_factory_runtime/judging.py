@@ -5,31 +5,28 @@ It ends with a judgement, good or bad. Whether a bad one stops the run is for th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from ai_factory_runtime import gates as gate
 from ai_factory_runtime.atomic import write_atomically
 from ai_factory_runtime.comparison import Comparison, compare, without_champion
 from ai_factory_runtime.errors import ContractBroken, GateFailed, ModelUnusable
-from ai_factory_runtime.evaluation import Estimate, Judged, estimates, gain
+from ai_factory_runtime.evaluation import Judged
 from ai_factory_runtime.evidence import Evidence, document
 from ai_factory_runtime.frames import to_canonical
-from ai_factory_runtime.gates import GateResult, Measured
-from ai_factory_runtime.inspection import Bin, Importance, calibration, damages, groups, importances, latency
-from ai_factory_runtime.models import baseline_metric
-from ai_factory_runtime.package import CARD_HTML, ModelPackage, Prediction, load_package, predict
+from ai_factory_runtime.gates import GateResult
+from ai_factory_runtime.measuring import Measured, answers_of, measure
+from ai_factory_runtime.package import CARD_HTML, ModelPackage, load_package
 from ai_factory_runtime.prepare import Prepared
 from ai_factory_runtime.processors import processors
 from ai_factory_runtime.project import Project
 from ai_factory_runtime.registry import Registry
 from ai_factory_runtime.runs import Progress, Run
-from ai_factory_runtime.training import Trained, target_of
+from ai_factory_runtime.training import Trained
 
 
 @dataclass(frozen=True)
@@ -38,10 +35,7 @@ class Evaluated:
 
     trained: Trained
     judged: Judged
-    baseline: dict[str, Estimate]
     measured: Measured
-    calibration: Sequence[Bin]
-    importances: Sequence[Importance]
 
 
 @dataclass(frozen=True)
@@ -93,40 +87,9 @@ def evaluate(project: Project, prepared: Prepared, trained: Trained, say: Progre
     """Everything that the gates, the card and the comparison want to know, measured on the held-out rows."""
     with processors(len(prepared.frame)):
         say("evaluate", trained.name)
-        return _measure(project, prepared, trained)
-
-
-def _measure(project: Project, prepared: Prepared, trained: Trained) -> Evaluated:
-    usecase = project.usecase
-    seed, primary = usecase.model.seed, usecase.model.primary_metric
-    held_out, unit = prepared.held_out, prepared.held_out_unit
-    truth = target_of(held_out, usecase)
-
-    def answer(frame: pd.DataFrame) -> Prediction:
-        return predict(trained.estimator, trained.signature, frame)
-
-    judged = Judged(truth, answer(held_out), trained.signature, unit)
-    blind = Judged(truth, predict(trained.baseline, trained.blind_signature, held_out), trained.signature, unit)
-    against = baseline_metric(primary)
-    sensitive = held_out[[c for c in usecase.data.sensitive if c in held_out.columns]]
-    with processors(1):  # as the endpoint answers
-        took = latency(trained.estimator, trained.signature, held_out)
-    measured = Measured(
-        metrics=estimates(judged, seed),
-        baseline_metric=against,
-        gain=gain(against, judged, blind, seed),
-        groups=groups(primary, judged, sensitive),
-        damages=damages(against, answer, held_out, truth, trained.signature, baseline=blind.prediction, seed=seed),
-        latency=took,
-    )
-    return Evaluated(
-        trained=trained,
-        judged=judged,
-        baseline=estimates(blind, seed),
-        measured=measured,
-        calibration=calibration(judged),
-        importances=importances(primary, answer, held_out, truth, trained.signature, seed),
-    )
+        rows, usecase = prepared.held_out, project.usecase
+        judged, blind = answers_of(trained, rows, usecase, prepared.held_out_unit)
+        return Evaluated(trained, judged, measure(trained, rows, judged, blind, usecase, project.hooks.kpi))
 
 
 def meet_champion(

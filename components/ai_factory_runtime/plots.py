@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from markupsafe import Markup, escape
 
 from ai_factory_runtime.evaluation import Estimate
-from ai_factory_runtime.inspection import Bin, Importance
+from ai_factory_runtime.explaining import Importance
+from ai_factory_runtime.reliability import Bin
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#888888"
 _WIDTH = 640

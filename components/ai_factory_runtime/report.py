@@ -13,7 +13,7 @@ REPORT = "report.json"
 
 
 def metrics_document(facts: CardFacts, results: Sequence[GateResult]) -> dict[str, Any]:
-    """The figures that a release is signed on: metrics with intervals, baseline, gates, comparison, groups, latency."""
+    """The figures that a release is signed on: metrics with intervals, baseline, gates, comparison, parts, latency."""
     measured = facts.measured
     return {
         "run": facts.run_id,
@@ -22,12 +22,17 @@ def metrics_document(facts: CardFacts, results: Sequence[GateResult]) -> dict[st
         "chosen_because": facts.trained.reason,
         "primary_metric": facts.usecase.model.primary_metric,
         "metrics": dict(measured.metrics),
-        "baseline": {name: estimate.value for name, estimate in facts.baseline.items()},
+        "baseline": {name: estimate.value for name, estimate in measured.baseline.items()},
         "gain_over_baseline": {"metric": measured.baseline_metric, **dataclasses.asdict(measured.gain)},
         "gates": list(results),
         "comparison": facts.comparison,
+        "kpi": measured.kpi,
+        "slices": list(measured.slices),
         "groups": list(measured.groups),
-        "latency": measured.latency,
+        "disparities": list(measured.disparities),
+        "calibration_error": measured.calibration_error,
+        "latency": {**dataclasses.asdict(measured.latency), "p99_ms": measured.latency.p99_ms},
+        "latency_1000_rows": {**dataclasses.asdict(measured.latency_many), "p99_ms": measured.latency_many.p99_ms},
         "candidates": list(facts.trained.candidates),
         "rows": facts.data,
     }
@@ -37,8 +42,8 @@ def report_document(facts: CardFacts, results: Sequence[GateResult]) -> dict[str
     """Everything the run found: the figures above, what damage costs, what each feature is worth, and the lineage."""
     return {
         **metrics_document(facts, results),
-        "importances": list(facts.importances),
+        "importances": list(facts.measured.explained.features),
         "damages": list(facts.measured.damages),
-        "calibration": list(facts.calibration),
+        "calibration": list(facts.measured.calibration),
         "lineage": facts.lineage,
     }

@@ -7,17 +7,19 @@ import re
 from html.parser import HTMLParser
 from typing import Any
 
-import numpy as np
 import pytest
 from ai_factory_runtime import gates
 from ai_factory_runtime.card import SECTIONS, CardFacts, DataFacts, limits, markdown_text, render_html, render_markdown
-from ai_factory_runtime.comparison import compare, without_champion
-from ai_factory_runtime.evaluation import Estimate, Judged
+from ai_factory_runtime.comparison import without_champion
+from ai_factory_runtime.evaluation import Estimate
+from ai_factory_runtime.explaining import Explained, Importance
+from ai_factory_runtime.fairness import Disparity, Group
 from ai_factory_runtime.gates import GateResult, Measured
-from ai_factory_runtime.inspection import Bin, Damage, Group, Importance, Latency
+from ai_factory_runtime.latency import Latency
 from ai_factory_runtime.lineage import Lineage
-from ai_factory_runtime.package import Prediction
 from ai_factory_runtime.plots import importance_plot, interval_plot
+from ai_factory_runtime.reliability import Bin, CalibrationError
+from ai_factory_runtime.robustness import Damage
 from ai_factory_runtime.training import Candidate, Trained, signature_of
 from ai_factory_spec.usecase import UseCase
 from helpers_runtime import TASKS, real_rows, usecase_document
@@ -46,17 +48,27 @@ def facts(name: str = "breast_cancer", text: str = "plain", **changes: Any) -> C
     metrics = dict.fromkeys(names[TASKS[name]], estimate)
     selection = (0.4, 0.6) if TASKS[name] == "binary" else ()
     measured = Measured(
-        metrics, next(iter(metrics)), Estimate(0.3, 0.2, 0.4), (Group(text, text, 77, 0.654, selection),),
-        (Damage(text, "missing", float("nan")), Damage(text, "noise", float("inf"), text)), Latency(1.5, 2.5, 100),
-    )  # fmt: skip
+        metrics=metrics,
+        baseline=dict.fromkeys(metrics, Estimate(0.5, 0.5, 0.5)),
+        baseline_metric=next(iter(metrics)),
+        gain=Estimate(0.3, 0.2, 0.4),
+        slices=(),
+        groups=(Group(text, text, 77, 0.654, selection),),
+        disparities=(Disparity(text, "error", 2, Estimate(0.111, 0.1, 0.12)),),
+        calibration=(Bin(0.1, 0.2, 40), Bin(0.8, 0.7, 57)),
+        calibration_error=CalibrationError(Estimate(0.0444, 0.04, 0.05), 0.033),
+        explained=Explained((Importance(text, 0.2), Importance("noise", -0.01)), Estimate(1.0, 1.0, 1.0)),
+        damages=(Damage(text, "missing", float("nan")), Damage(text, "noise", float("inf"), text)),
+        latency=Latency(1.5, Estimate(2.5, 2.4, 2.6), 100),
+        latency_many=Latency(15.0, Estimate(25.0, 24.0, 26.0), 100, 1000),
+    )
     return CardFacts(
         usecase=usecase, run_id="20240229T000000000Z-aaaa", made_at=dt.datetime(2024, 2, 29, tzinfo=dt.UTC),
         data=DataFacts(500, 3, 400, 97, "random"),
         trained=Trained(text, None, None, signature_of(usecase), (Candidate(text, estimate),), text),
-        measured=measured, baseline=dict.fromkeys(metrics, Estimate(0.5, 0.5, 0.5)),
+        measured=measured,
         gates=(GateResult("beats-baseline", True, 0.3, 0.0, text), GateResult("latency", False, 9.0, 1.0, text)),
-        comparison=without_champion(text), calibration=(Bin(0.1, 0.2, 40), Bin(0.8, 0.7, 57)),
-        importances=(Importance(text, 0.2), Importance("noise", -0.01)),
+        comparison=without_champion(text),
         lineage=Lineage("data/rows.csv", "s" * 64, "r" * 64, 500, "u" * 64, "", "c" * 64, "", False, 7, "3.11.7", {"numpy": "2"}),
     )  # fmt: skip
 
@@ -162,37 +174,3 @@ def test_plots_take_numbers_that_are_not_defined() -> None:
     )
     assert "<svg" in importance_plot([], metric="m")
     assert "<svg" in importance_plot([Importance("x", 0.0)], metric="m")
-
-
-# --- champion against challenger
-
-
-def judged(noise: float, seed: int, rows: int = 300) -> Judged:
-    random = np.random.default_rng(seed)
-    truth = np.random.default_rng(0).normal(50, 10, rows)
-    usecase = UseCase.model_validate(usecase_document(real_rows("diabetes"), "regression"))
-    return Judged(truth, Prediction(truth + random.normal(0, noise, rows), None), signature_of(usecase))
-
-
-@pytest.mark.parametrize(
-    ("challenger", "champion", "verdict"),
-    [((4, 1), (8, 2), "promote"), ((8, 1), (4, 2), "keep"), ((5, 1), (5, 3), "undecided"), ((5, 1), (5, 1), "keep")],
-)
-def test_the_verdict_follows_the_interval_of_the_paired_difference(
-    challenger: Any, champion: Any, verdict: str
-) -> None:
-    found = compare(judged(*challenger), judged(*champion), metric="mean_absolute_error", version=3, seed=0)
-    assert found.verdict == verdict, found.reason
-    assert "version 3" in found.reason
-    assert "on the same 300 rows" in found.reason
-
-
-@pytest.mark.slow
-def test_two_equally_good_models_are_rarely_told_apart() -> None:
-    verdicts = [
-        compare(
-            judged(5, 2 * s, 150), judged(5, 2 * s + 1, 150), metric="mean_absolute_error", version=1, seed=s
-        ).verdict
-        for s in range(1, 201)
-    ]
-    assert verdicts.count("promote") / len(verdicts) <= 0.06

@@ -1,0 +1,95 @@
+"""Everything that is measured of a trained model on the held-out rows: what the gates judge and the card tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from ai_factory_spec.usecase import UseCase
+
+from ai_factory_runtime.evaluation import Estimate, Judged, Positions, estimates, gain
+from ai_factory_runtime.explaining import Explained, explain
+from ai_factory_runtime.fairness import MIN_GROUP_SIZE, Disparity, Group, disparities, groups
+from ai_factory_runtime.kpi import Kpi, KpiFunction, measure_kpi
+from ai_factory_runtime.latency import MANY, Latency, latency
+from ai_factory_runtime.models import baseline_metric
+from ai_factory_runtime.package import Prediction, predict
+from ai_factory_runtime.processors import processors
+from ai_factory_runtime.reliability import Bin, CalibrationError, calibration, calibration_error
+from ai_factory_runtime.robustness import Damage, damages
+from ai_factory_runtime.slices import Slice, measure_slices
+from ai_factory_runtime.training import Trained, target_of
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The numbers. `baseline` are the dummy's metrics; `gain` is the paired improvement over it in `baseline_metric`.
+
+    `latency` is one row's, `latency_many` that of a thousand rows. None: not asked, or there is none for this task.
+    """
+
+    metrics: Mapping[str, Estimate]
+    baseline: Mapping[str, Estimate]
+    baseline_metric: str
+    gain: Estimate
+    slices: Sequence[Slice]
+    groups: Sequence[Group]
+    disparities: Sequence[Disparity]
+    calibration: Sequence[Bin]
+    calibration_error: CalibrationError | None
+    explained: Explained
+    damages: Sequence[Damage]
+    latency: Latency
+    latency_many: Latency
+    kpi: Kpi | None = None
+
+
+def answers_of(trained: Trained, rows: pd.DataFrame, usecase: UseCase, unit: Positions | None) -> tuple[Judged, Judged]:
+    """What the model and the dummy baseline say about canonical rows. `unit` are the entities they belong to, or None."""
+    truth = target_of(rows, usecase)
+    model = predict(trained.estimator, trained.signature, rows)
+    dummy = predict(trained.baseline, trained.blind_signature, rows)
+    return Judged(truth, model, trained.signature, unit), Judged(truth, dummy, trained.signature, unit)
+
+
+def measure(
+    trained: Trained, rows: pd.DataFrame, judged: Judged, blind: Judged, usecase: UseCase, kpi: KpiFunction | None
+) -> Measured:
+    """Measure all of it. `judged` and `blind` are `answers_of` these rows; `kpi` is the project's own function, if it has one.
+
+    Raises ProjectCodeFailed where `kpi` cannot be used.
+    """
+    seed, primary = usecase.model.seed, usecase.model.primary_metric
+    against = baseline_metric(primary)
+    fairness = usecase.acceptance.fairness
+    sensitive = rows[[c for c in usecase.data.sensitive if c in rows.columns]]
+
+    def answer(frame: pd.DataFrame) -> Prediction:
+        return predict(trained.estimator, trained.signature, frame)
+
+    with processors(1):  # as the endpoint answers
+        one = latency(trained.estimator, trained.signature, rows)
+        many = latency(trained.estimator, trained.signature, rows, size=MANY)
+    return Measured(
+        metrics=estimates(judged, seed),
+        baseline=estimates(blind, seed),
+        baseline_metric=against,
+        gain=gain(against, judged, blind, seed),
+        slices=measure_slices(judged, rows, usecase),
+        groups=groups(primary, judged, sensitive),
+        disparities=disparities(
+            primary,
+            judged,
+            sensitive,
+            min_group_size=fairness.min_group_size if fairness else MIN_GROUP_SIZE,
+            seed=seed,
+        ),
+        calibration=calibration(judged),
+        calibration_error=calibration_error(judged, seed),
+        explained=explain(primary, answer, rows, judged, seed),
+        damages=damages(against, answer, rows, judged, blind, seed),
+        latency=one,
+        latency_many=many,
+        kpi=measure_kpi(kpi, usecase, rows, judged, blind) if kpi else None,
+    )
