@@ -11,6 +11,7 @@ FactoryError (ai_factory_spec.errors)
 ├── BatchUnusable        no row of the batch can be scored                                4
 ├── OutputRefused        the predictions cannot go where they are to go                   1
 ├── NothingCaptured      there are no captured requests to monitor                        1
+├── NotTold              a channel did not take a notice                                  1
 ├── LabelsUnusable       a file of true values lacks what it takes to join them          1
 └── AddressUnavailable   the service cannot listen there                                  1
 """
@@ -146,6 +147,19 @@ class NothingCaptured(FactoryError):
         super().__init__(
             f"No requests to the model deployed in stage {stage} are captured in {folder}.",
             hint="Name a file to monitor, or let `serve` answer some requests first.",
+        )
+
+
+class NotTold(FactoryError):
+    """What was found is written down, but somebody who was to be told was not."""
+
+    slug = "not-told"
+
+    def __init__(self, *, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(
+            "\n".join(["Not everybody was told:", *(f"  {p}" for p in self.problems)]),
+            hint="Correct monitoring.notify in usecase.yaml, or the variables that hold the address and the password.",
         )
 
 

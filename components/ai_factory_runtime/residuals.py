@@ -68,11 +68,6 @@ def residuals(judged: Judged) -> tuple[Residuals, ...]:
     return (Residuals("bias", (truth == positive).astype(np.float64) - expected), error)
 
 
-def summarise(judged: Judged) -> tuple[ResidualSketch, ...]:
-    """The reference for `concept`: residuals on rows that the model was not fitted on; none for no rows."""
-    return tuple(r.summary() for r in residuals(judged)) if judged.rows else ()
-
-
 def wrong_and_expected(judged: Judged) -> tuple[Floats, Floats | None]:
     """How wrong each answer was, and how wrong the model expected it to be (None for a regression)."""
     *_, error = residuals(judged)

@@ -1,6 +1,6 @@
 """Retraining: whether what the monitor found asks for a new run, with its reason, at most once per cool-down.
 
-Nothing is started here: the answer is for a person, or for the schedule that runs the pipeline.
+Nothing is started here: `retrain` reads the note that is left, and starts the pipeline.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from ai_factory_runtime.atomic import write_atomically
 from ai_factory_runtime.project import Project
 
+NOTE = "retraining.json"
 SAID = {
     "data": "the data moved",
     "predictions": "the predictions moved",
@@ -33,7 +34,7 @@ class Retraining:
 
 def decide(project: Project, stage: str, kinds: Sequence[str], *, too_small: bool, now: dt.datetime) -> Retraining:
     """The decision; one that says yes is written down, for the cool-down counts from it."""
-    path = project.reports / stage / "retraining.json"
+    path = project.reports / stage / NOTE
     decision = decision_for(
         kinds, too_small=too_small, on_drift=project.usecase.monitoring.retraining.on_drift,
         cooldown=dt.timedelta(hours=project.usecase.monitoring.retraining.cooldown_hours), last=_last(path), now=now,
@@ -65,6 +66,21 @@ def decision_for(
             f"{moved}, but retraining was asked for {_hours(now - last)} ago; the cool-down is {_hours(cooldown)}",
         )
     return Retraining(True, moved)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """When the monitor last asked for retraining, and why."""
+
+    at: dt.datetime
+    because: str
+
+
+def asked_for(project: Project, stage: str) -> Asked | None:
+    """The monitor's last request in a stage; None where it never asked."""
+    path = project.reports / stage / NOTE
+    at = _last(path)
+    return None if at is None else Asked(at, str(json.loads(path.read_bytes()).get("because", "")))
 
 
 def _last(path: Path) -> dt.datetime | None:
