@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from ai_factory_spec.errors import EXIT_DRIFT, FactoryError
+from ai_factory_spec.errors import FactoryError
+
+from ai_factory_runtime import commands_monitoring, commands_steps
 
 if TYPE_CHECKING:
     from ai_factory_runtime.project import Hooks, Project
@@ -60,6 +62,8 @@ def build_app(package: str, hooks: Hooks | Callable[[], Hooks]) -> typer.Typer:
     _add_training(app, project, command)
     _add_release(app, project, command)
     _add_production(app, project)
+    commands_steps.add(app, project, command)
+    commands_monitoring.add(app, project, command)
     return app
 
 
@@ -176,21 +180,3 @@ def _add_production(app: typer.Typer, project: ProjectOpener) -> None:
         opened = project()
         rows = source or opened.root / opened.usecase.data.source
         console.show_scores(score_rows(opened, rows, out, stage), as_json=as_json)
-
-    @app.command()
-    def monitor(
-        source: Annotated[
-            Path | None,
-            typer.Argument(help="A CSV or Parquet file; without it, the captured requests.", metavar="INPUT"),
-        ] = None,
-        stage: Stage = "dev",
-        as_json: Json = False,
-    ) -> None:
-        """Compare recent rows with the training data. Exit 3 where they drifted."""
-        from ai_factory_runtime import console
-        from ai_factory_runtime.monitor import monitor as watch
-
-        result = watch(project(), source, stage)
-        console.show_drift(result, as_json=as_json)
-        if result.drifted:
-            raise typer.Exit(EXIT_DRIFT)

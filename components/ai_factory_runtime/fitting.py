@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
+from ai_factory_runtime.model_file import dump_estimator, load_estimator
 from ai_factory_runtime.prepare import Prepared
 from ai_factory_runtime.processors import processors
 from ai_factory_runtime.project import Project
@@ -11,13 +15,17 @@ from ai_factory_runtime.training import Trained, train
 
 
 def fit(project: Project, prepared: Prepared, say: Progress) -> Trained:
-    """Ask the project for features and candidates, try them, fit the best. Raises ProjectCodeFailed, DataUnusable."""
+    """Ask the project for features and candidates, try them, fit the best.
+
+    From here on the model is the one that production loads: stored and read back, so that what is measured, packaged and
+    handed to another container is one thing. Raises ProjectCodeFailed, DataUnusable, UntrustedModel.
+    """
     usecase = project.usecase
     say("train", "")
     features = call("features.py: build", project.hooks.features, usecase)
     candidates = call("model.py: candidates", project.hooks.candidates, usecase)
     with processors(len(prepared.frame)):
-        return train(
+        trained = train(
             prepared.frame,
             usecase,
             prepared.split,
@@ -25,3 +33,10 @@ def fit(project: Project, prepared: Prepared, say: Progress) -> Trained:
             candidates,
             on_candidate=lambda name: say("train", name),
         )
+    return dataclasses.replace(
+        trained, estimator=_stored(project, trained.estimator), baseline=_stored(project, trained.baseline)
+    )
+
+
+def _stored(project: Project, estimator: Any) -> Any:
+    return load_estimator(dump_estimator(estimator), folder="this run", trusted_package=project.package)

@@ -11,27 +11,29 @@ from pathlib import Path
 
 import pandas as pd
 
-from ai_factory_runtime.atomic import replacing
+from ai_factory_runtime.atomic import replacing, write_atomically
 from ai_factory_runtime.card import DataFacts
 from ai_factory_runtime.contract import examine, require
 from ai_factory_runtime.errors import DataUnreadable, LeakageFound, ProjectCodeFailed
 from ai_factory_runtime.leakage import find_leaks
+from ai_factory_runtime.lineage import Lineage, trace, usecase_json
 from ai_factory_runtime.pii import protect, read_key
 from ai_factory_runtime.project import Project
 from ai_factory_runtime.project_code import call
 from ai_factory_runtime.runs import Progress
 from ai_factory_runtime.split import Positions, Split, split
 
-QUARANTINE = "quarantine.csv"
+QUARANTINE, USECASE = "quarantine.csv", "usecase.json"
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Protected, canonical rows, how they are split, and what became of the others."""
+    """Protected, canonical rows, how they are split, what became of the others, and where they come from."""
 
     frame: pd.DataFrame
     split: Split
     facts: DataFacts
+    lineage: Lineage
 
     @property
     def held_out(self) -> pd.DataFrame:
@@ -45,11 +47,13 @@ class Prepared:
 
 
 def prepare(project: Project, folder: Path, say: Progress) -> Prepared:
-    """Read, hold against the contract, protect personal data, split, look for leaks. Bad rows go to a file in `folder`.
+    """Read, hold against the contract, protect personal data, split, look for leaks. Bad rows go to a file in `folder`,
+    and what was asked for, so that the run can be made again.
 
     Raises ContractBroken, LeakageFound, DataUnreadable, DataUnusable, PiiKeyMissing, ProjectCodeFailed, WriteFailed.
     """
     usecase, data = project.usecase, project.usecase.data
+    write_atomically(folder / USECASE, usecase_json(usecase))
     key = read_key(data.pii)
     say("read", data.source)
     raw = read(project)
@@ -74,7 +78,7 @@ def prepare(project: Project, folder: Path, say: Progress) -> Prepared:
         held_out=len(found.test),
         how=found.how,
     )
-    return Prepared(frame, found, facts)
+    return Prepared(frame, found, facts, trace(project, frame))
 
 
 def read(project: Project) -> pd.DataFrame:

@@ -7,11 +7,14 @@ The version is registered in one transaction, last of all that must be whole; wh
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 from ai_factory_spec.errors import FactoryError
 
+from ai_factory_runtime.errors import WriteFailed
 from ai_factory_runtime.judging import Judgement
+from ai_factory_runtime.outcome import Outcome, outcome_of
 from ai_factory_runtime.package import ModelPackage, load_package, model_fingerprint, write_package
 from ai_factory_runtime.prepare import Prepared
 from ai_factory_runtime.project import Project
@@ -28,29 +31,22 @@ def register(
 
     Raises UntrustedModel, ParityBroken (the model could not be loaded in production), WriteFailed, RegistryUnavailable.
     """
-    evaluated = judgement.evaluated
-    say("package", evaluated.trained.name)
-    package = write_model(project, run, prepared, judgement)
-    say("register", "")
-    tags = {
-        "verdict": judgement.comparison.verdict,
-        "model": evaluated.trained.name,
-        "fingerprint": model_fingerprint(package.folder),
-    }
-    metrics = {name: e.value for name, e in evaluated.measured.metrics.items() if np.isfinite(e.value)}
-    version = registry.register(package.folder, digest=package.digest, run_id=run.run_id, tags=tags, metrics=metrics)
-    say("deploy", f"version {version.version}")
-    return settle(project, registry, version)
+    say("package", judgement.evaluated.trained.name)
+    package = write_model(project, project.models / run.run_id, prepared, judgement)
+    return enrol(project, registry, run, package, outcome_of(judgement), say)
 
 
-def write_model(project: Project, run: Run, prepared: Prepared, judgement: Judgement) -> ModelPackage:
-    """Write the model package and load it as production will: a model that cannot be loaded is not registered."""
+def write_model(project: Project, folder: Path, prepared: Prepared, judgement: Judgement) -> ModelPackage:
+    """Write the model package to `folder` and load it as production will: a model that cannot be loaded is not registered."""
+    from ai_factory_runtime.residuals import residuals
     from ai_factory_runtime.sketch import build_sketch
 
-    evaluated, folder = judgement.evaluated, project.models / run.run_id
+    evaluated = judgement.evaluated
     trained = evaluated.trained
     # Predictions for rows the model was not fitted on: those for its own training rows are too sure of themselves.
-    sketch = build_sketch(prepared.frame, trained.signature.features, evaluated.judged.prediction)
+    judged = evaluated.judged
+    known = [kind.summary() for kind in residuals(judged)]
+    sketch = build_sketch(prepared.frame, trained.signature.features, judged.prediction, known)
     digest = write_package(
         folder,
         estimator=trained.estimator,
@@ -59,11 +55,38 @@ def write_model(project: Project, run: Run, prepared: Prepared, judgement: Judge
         reference=prepared.held_out.head(REFERENCE_ROWS),
         documents=judgement.evidence.documents,
     )
+    return _loaded(project, folder, digest)
+
+
+def adopt_model(project: Project, package: Path, folder: Path, digest: str) -> ModelPackage:
+    """Take a package that another container wrote into `folder`; what an unfinished attempt left there goes. Raises TamperedModel, WriteFailed …"""
+    load_package(package, digest=digest, trusted_package=project.package)
+    staging = folder.with_name(f".{folder.name}.partial")
     try:
-        return load_package(folder, digest=digest, trusted_package=project.package)
-    except FactoryError:
+        shutil.rmtree(staging, ignore_errors=True)
+        shutil.copytree(package, staging)
         shutil.rmtree(folder, ignore_errors=True)
-        raise
+        staging.rename(folder)
+    except OSError as error:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise WriteFailed(path=folder, problem=error.strerror or str(error)) from error
+    return _loaded(project, folder, digest)
+
+
+def enrol(
+    project: Project, registry: Registry, run: Run, package: ModelPackage, outcome: Outcome, say: Progress
+) -> ModelVersion:
+    """Make a package the registry's next version and give it what its verdict earned. Raises RegistryUnavailable."""
+    say("register", "")
+    tags = {
+        "verdict": outcome.comparison.verdict,
+        "model": outcome.model,
+        "fingerprint": model_fingerprint(package.folder),
+    }
+    metrics = {name: e.value for name, e in outcome.metrics.items() if np.isfinite(e.value)}
+    version = registry.register(package.folder, digest=package.digest, run_id=run.run_id, tags=tags, metrics=metrics)
+    say("deploy", f"version {version.version}")
+    return settle(project, registry, version)
 
 
 def settle(project: Project, registry: Registry, version: ModelVersion) -> ModelVersion:
@@ -85,3 +108,11 @@ def finish_interrupted(project: Project, registry: Registry) -> None:
     versions = registry.versions()
     if versions and "settled" not in dict(versions[-1].tags) and versions[-1].folder.is_dir():
         settle(project, registry, versions[-1])
+
+
+def _loaded(project: Project, folder: Path, digest: str) -> ModelPackage:
+    try:
+        return load_package(folder, digest=digest, trusted_package=project.package)
+    except FactoryError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise

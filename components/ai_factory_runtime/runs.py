@@ -82,11 +82,17 @@ def run_folder(project: Project, run_id: str) -> Iterator[Path]:
     except FactoryError as error:
         refusal = {"run": run_id, "refused": error.slug, "message": str(error), "hint": error.hint}
         write_atomically(partial / REFUSED, to_json(refusal))
-        partial.rename(final)
+        _name(partial, final)
         raise
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+    _name(partial, final)
+
+
+def _name(partial: Path, final: Path) -> None:
+    """Give the folder its name; where a step is done again, its earlier attempt makes room."""
+    shutil.rmtree(final, ignore_errors=True)
     partial.rename(final)
 
 

@@ -1,0 +1,30 @@
+"""Prints what the steps of the pipeline and the commands about a run's origin came to."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ai_factory_runtime.console import show_json
+
+if TYPE_CHECKING:
+    from ai_factory_runtime.stepwise import StepDone
+
+
+def show_step(done: StepDone, *, as_json: bool) -> None:
+    """What a step left, and where."""
+    if as_json:
+        show_json({"step": done.step, "run": done.run_id, "left": list(map(str, done.left)), "outcome": done.sentence})
+        return
+    lines = [f"{done.step}: {done.sentence}", *(f"left {folder}" for folder in done.left)]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def show_exported(path: Path, *, command: str, written: bool) -> None:
+    """Where the pipeline's definition is, and what to do with it."""
+    said = f"The pipeline is written to {path}." if written else f"{path} is the pipeline of this project."
+    following = (
+        f"Next: deploy the training stack; {command} export-pipeline --check tells when the file is out of date."
+    )
+    sys.stdout.write(said + ("\n" + following if written else "") + "\n")
