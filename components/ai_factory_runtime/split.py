@@ -21,7 +21,7 @@ import pandas as pd
 from ai_factory_spec.usecase import UseCase
 
 from ai_factory_runtime.errors import DataUnusable
-from ai_factory_runtime.twins import chance_of_twins, twins
+from ai_factory_runtime.twins import chance_of_twins, twins, united
 
 Positions = npt.NDArray[np.int64]
 How = Literal["time", "entity", "random"]
@@ -49,15 +49,18 @@ class Split:
         return np.sort(np.concatenate([self.train, self.validation]))
 
 
-def split(frame: pd.DataFrame, usecase: UseCase) -> Split:
-    """Split canonical rows. The same rows and seed give the same split. Raises DataUnusable."""
+def split(frame: pd.DataFrame, usecase: UseCase, *, together: Positions | None = None) -> Split:
+    """Split canonical rows. The same rows and seed give the same split. Raises DataUnusable.
+
+    Rows with the same number in `together` stay on one side, beside those the table above keeps there.
+    """
     data, model = usecase.data, usecase.model
     if len(frame) < _FEWEST_ROWS:
         raise DataUnusable(
             problem=f"{len(frame)} rows are left to learn from and to judge by, at least {_FEWEST_ROWS} are needed.",
             hint="Collect more rows, or allow fewer to be set aside (data.contract).",
         )
-    found = _by_unit(frame, usecase) if data.time is None else _by_time(frame, data.time, model.test_size)
+    found = _by_unit(frame, usecase, together) if data.time is None else _by_time(frame, data.time, model.test_size)
     _require_classes(frame, usecase, found)
     return found
 
@@ -121,8 +124,10 @@ def _cut(newer: npt.NDArray[Any], size: float, *, lowest: int, highest: int) -> 
     return int(candidates[np.argmin(np.abs(newer[candidates] - size))])
 
 
-def _by_unit(frame: pd.DataFrame, usecase: UseCase) -> Split:
+def _by_unit(frame: pd.DataFrame, usecase: UseCase, together: Positions | None) -> Split:
     how, unit = _units(frame, usecase)
+    if together is not None:
+        unit = united(unit, together)
     if len(np.unique(unit)) < 3:
         raise DataUnusable(
             problem=f"there are {len(np.unique(unit))} {'entities' if how == 'entity' else 'different rows'}; three are needed.",
