@@ -36,16 +36,25 @@ class Hooks:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A repository: where it is, what it is for, and its own code. Everything it writes is under `artifacts`."""
+    """A repository: where it is, what it is for, and its own code. Everything it writes is under `artifacts`.
+
+    `partition` is set in the project of one partition (`partitions.partition_of`): its folder's name under artifacts/partitions.
+    """
 
     root: Path
     package: str
     usecase: UseCase
     hooks: Hooks
+    partition: str = ""
 
     @property
     def artifacts(self) -> Path:
         """The one folder the pipelines write to; ignored by git."""
+        return self.shared / "partitions" / self.partition if self.partition else self.shared
+
+    @property
+    def shared(self) -> Path:
+        """The artifacts folder of the repository, which all partitions have in common."""
         return self.root / "artifacts"
 
     @property
@@ -61,7 +70,7 @@ class Project:
     @property
     def registry_db(self) -> Path:
         """The registry's SQLite file."""
-        return self.artifacts / "registry.db"
+        return self.shared / "registry.db"
 
     @property
     def stages(self) -> Path:

@@ -22,6 +22,7 @@ from typing import Protocol
 from ai_factory_spec.naming import slug
 
 from ai_factory_runtime.errors import RegistryUnavailable
+from ai_factory_runtime.partitions import require_one_model
 from ai_factory_runtime.project import Project
 
 CHAMPION, CHALLENGER, SHADOW = "champion", "challenger", "shadow"
@@ -83,11 +84,12 @@ class Registry(Protocol):
 def open_registry(project: Project, environment: Mapping[str, str] = os.environ) -> Registry:
     """The project's registry. Costs nothing until it is used; reading from one that does not exist yet finds no version.
 
-    Raises RegistryUnavailable for an address that names none.
+    A partition has a model name of its own in it. Raises RegistryUnavailable for an address that names none, PartitionNeeded.
     """
     from ai_factory_runtime.registry_mlflow import MlflowRegistry
 
-    name, artifacts = slug(project.usecase.name), project.artifacts
+    require_one_model(project)
+    name, artifacts = f"{slug(project.usecase.name)}-{project.partition}".rstrip("-"), project.shared
     address = environment.get(ADDRESS_VARIABLE, "") or project.usecase.tracking.address
     if not address:
         return MlflowRegistry(database=project.registry_db, artifacts=artifacts, name=name)

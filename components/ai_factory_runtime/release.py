@@ -222,8 +222,9 @@ def _listed(project: Project, path: Path, packages: dict[str, Path], roles: tupl
 
 
 def _packages(project: Project) -> dict[str, Path]:
-    """Digest to folder of every model package under artifacts/models."""
-    return {hashlib.sha256(m.read_bytes()).hexdigest(): m.parent for m in project.models.glob(f"*/{MANIFEST}")}
+    """Digest to folder of every model package under artifacts/models, and of every partition's."""
+    found = [*project.models.glob(f"*/{MANIFEST}"), *project.shared.glob(f"partitions/*/models/*/{MANIFEST}")]
+    return {hashlib.sha256(m.read_bytes()).hexdigest(): m.parent for m in found}
 
 
 def _release(path: Path, record: Record, roles: tuple[str, ...]) -> Release:

@@ -19,6 +19,7 @@ from ai_factory_spec.naming import command_name
 from ai_factory_runtime.atomic import write_atomically
 from ai_factory_runtime.errors import NothingDeployed, TamperedModel
 from ai_factory_runtime.package import MANIFEST, ModelPackage, load_package, package_digest
+from ai_factory_runtime.partitions import require_one_model
 from ai_factory_runtime.project import Project
 from ai_factory_runtime.refusals import DeploymentUnreadable, NothingToRollBack, UnknownStage
 from ai_factory_runtime.release import release_version, require_approved
@@ -98,8 +99,13 @@ def load_deployed(
     """The model that may answer in a stage, checked and loaded.
 
     In a container that is handed its model (AI_FACTORY_MODEL names a folder with a package, such as SageMaker's
-    /opt/ml/model) it is that one, under the same approval. Raises what `deployed` and `load_package` raise.
+    /opt/ml/model) it is that one, under the same approval. A project with many models gives all of them as one
+    (`fleet.Fleet`). Raises what `deployed` and `load_package` raise.
     """
+    if project.usecase.model.partition_by is not None:
+        from ai_factory_runtime.fleet import load_fleet
+
+        return load_fleet(project, stage, environment)
     handed = Path(environment.get("AI_FACTORY_MODEL", ""))
     if environment.get("AI_FACTORY_MODEL") and (handed / MANIFEST).is_file():
         model = _handed_over(project, stage, handed)
@@ -138,6 +144,7 @@ def _nothing(project: Project, stage: str) -> NothingDeployed:
 
 
 def _path(project: Project, stage: str) -> Path:
+    require_one_model(project)
     return project.stages / f"{stage}.json"
 
 

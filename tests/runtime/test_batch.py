@@ -96,7 +96,7 @@ def test_no_row_is_lost_or_doubled_whatever_the_chunks(
 ) -> None:
     monkeypatch.setattr(tables, "CHUNK_ROWS", chunk)
     rows = spoil(make_rows(60, seed=3)).astype(dict.fromkeys(("age", SPEND, "plan", CALLED), "str"))
-    result = score(project, write(rows, tmp_path / "in.parquet"), tmp_path / "out.csv", "dev")
+    result = score(project, write(rows, tmp_path / "in.parquet"), tmp_path / "out.csv", "dev", jobs=1)
     bad = {int(r["row"]) for r in rejected(result)}
     good = output(result)["row"].tolist()
     assert bad == {3, 5, 7, 8, 11}
@@ -111,7 +111,7 @@ def test_the_blocks_of_a_csv_file_lose_no_row_either(
     monkeypatch.setattr(tables, "CHUNK_BYTES", 700)
     rows = make_rows(200, seed=4)
     rows["email"] = 'a "quoted"\nname, with everything'
-    result = score(project, write(rows, tmp_path / "in.csv"), tmp_path / "out.parquet", "dev")
+    result = score(project, write(rows, tmp_path / "in.csv"), tmp_path / "out.parquet", "dev", jobs=1)
     assert output(result)["customer"].tolist() == rows["customer"].tolist()
 
 
@@ -201,7 +201,7 @@ def test_a_parquet_file_damaged_part_way_leaves_nothing(
     path.write_bytes(body)
     before = sorted(tmp_path.iterdir())
     with pytest.raises(DataUnreadable, match="damaged"):
-        score(project, path, tmp_path / "out.parquet", "dev")
+        score(project, path, tmp_path / "out.parquet", "dev", jobs=1)
     assert sorted(tmp_path.iterdir()) == before
 
 
