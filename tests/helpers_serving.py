@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from ai_factory_runtime.accelerator import examine
 from ai_factory_runtime.frames import to_canonical
-from ai_factory_runtime.package import Signature, predict, write_package
+from ai_factory_runtime.package import ACCELERATOR, Signature, predict, write_package
 from ai_factory_runtime.project import Hooks, Project
 from ai_factory_runtime.sketch import build_sketch
 from ai_factory_runtime.stages import deploy
@@ -98,8 +99,13 @@ def make_project(root: Path, *, task: str = "binary", tier: str = "medium", usec
     return Project(root, "churn", usecase or make_usecase(task, tier), Hooks(unused, unused, unused))
 
 
-def make_package(project: Project, name: str = "run-1", *, seed: int = 1, rows: int = 600) -> tuple[Path, str]:
-    """Train a small model on synthetic rows and write it as the pipeline does. Returns folder and digest."""
+def make_package(
+    project: Project, name: str = "run-1", *, seed: int = 1, rows: int = 600, accelerated: bool = True
+) -> tuple[Path, str]:
+    """Train a small model on synthetic rows and write it as the pipeline does. Returns folder and digest.
+
+    Without `accelerated` there is no record of a comparison, and scikit-learn answers.
+    """
     data, task = project.usecase.data, project.usecase.model.task
     target = data.column(data.target)
     frame = to_canonical(make_rows(rows, seed), [*data.features, target])
@@ -114,9 +120,12 @@ def make_package(project: Project, name: str = "run-1", *, seed: int = 1, rows: 
     held_out = to_canonical(make_rows(rows, seed + 1000), data.features)
     sketch = build_sketch(features, data.features, predict(estimator, signature, held_out))
     folder = project.models / name
+    documents = make_documents(project)
+    if accelerated:
+        documents[ACCELERATOR] = examine(estimator, signature, held_out).to_json()
     digest = write_package(
         folder, estimator=estimator, signature=signature, sketch=sketch.to_json(), reference=features.head(20),
-        documents=make_documents(project),
+        documents=documents,
     )  # fmt: skip
     return folder, digest
 
@@ -150,10 +159,10 @@ def make_documents(project: Project) -> dict[str, bytes]:
     }
 
 
-def make_deployed(root: Path, *, task: str = "binary", tier: str = "medium") -> Project:
+def make_deployed(root: Path, *, task: str = "binary", tier: str = "medium", accelerated: bool = True) -> Project:
     """A project whose stage dev has a model."""
     project = make_project(root, task=task, tier=tier)
-    folder, digest = make_package(project)
+    folder, digest = make_package(project, accelerated=accelerated)
     deploy(project, "dev", version=1, digest=digest, folder=folder)
     return project
 

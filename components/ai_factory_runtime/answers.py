@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import asdict
 
 import pydantic_core
 
@@ -22,6 +23,9 @@ def as_json(answer: Answer, request_id: str) -> bytes:
             {"prediction": v, "probability": dict(zip(names, p, strict=True))}
             for v, p in zip(values, shares.tolist(), strict=True)
         ]
+    if answer.reasons is not None:
+        for row, reasons in zip(answers, answer.reasons, strict=True):
+            row["reasons"] = [asdict(r) for r in reasons]
     model = {"version": answer.model.version, "digest": answer.model.digest}
     return dump({"predictions": answers, "model": model, "request_id": request_id})
 

@@ -15,6 +15,7 @@ import logging
 import os
 import queue
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,13 +26,16 @@ import numpy as np
 import pandas as pd
 from ai_factory_spec.usecase import Column
 
-from ai_factory_runtime.frames import dump_rows, load_rows
+from ai_factory_runtime.frames import load_rows
+from ai_factory_runtime.kept_ids import Keep
 from ai_factory_runtime.package import Prediction
+from ai_factory_runtime.rows import Rows
 
 QUEUED_REQUESTS = 1000
 ROWS_PER_REQUEST = 200
 FILE_BYTES = 8_000_000
 TOTAL_BYTES = 64_000_000
+PER_SECOND = 50.0  # requests, on average; more would only make the kept window shorter
 
 _log = logging.getLogger(__name__)
 
@@ -44,16 +48,16 @@ class Exchange:
     request_id: str
     version: int
     digest: str
-    frame: pd.DataFrame
+    rows: Rows
     prediction: Prediction
-    ids: Sequence[Any] | None = None
 
 
 @dataclass
 class Capture:
     """Writes a sample of the exchanges it is offered. `rate` is the share of requests kept, from 0 (none) to 1 (all).
 
-    `code` is the sha256 of the code that answers (`lineage.code_sha256`), for the monitor to compare with the model's.
+    Of many requests `per_second` are kept on average, so that the newest files reach back as far as they can. `keep_ids`
+    says what may be kept of the rows' ids; None: nothing. `code` is the sha256 of the code that answers (`lineage.code_sha256`), for the monitor to compare with the model's.
     """
 
     folder: Path
@@ -64,12 +68,17 @@ class Capture:
     total_bytes: int = TOTAL_BYTES
     dropped: int = 0
     code: str = ""
+    keep_ids: Keep | None = None
+    per_second: float = PER_SECOND
+    kept: int = 0
+    passed_over: int = 0
 
     def __post_init__(self) -> None:
         self._queue: queue.Queue[Exchange | None] = queue.Queue(QUEUED_REQUESTS)
         self._thread = threading.Thread(target=self._work, name="capture", daemon=True)
         self._path: Path | None = None
         self._failed = False
+        self._room, self._filled = float(QUEUED_REQUESTS), time.monotonic()
 
     def start(self) -> None:
         """Start writing."""
@@ -86,17 +95,29 @@ class Capture:
 
     def offer(self, exchange: Exchange) -> None:
         """Take an exchange, or leave it: never waits, never raises."""
-        if self.rate <= 0 or (self.rate < 1 and self.random.random() >= self.rate):
+        if self.rate <= 0 or (self.rate < 1 and self.random.random() >= self.rate) or not self._has_room():
             return
         try:
             self._queue.put_nowait(exchange)
         except queue.Full:
             self.dropped += 1
 
+    def _has_room(self) -> bool:
+        """Whether this second may hold one more: a bucket of QUEUED_REQUESTS that fills by `per_second`."""
+        at = time.monotonic()
+        self._room = min(float(QUEUED_REQUESTS), self._room + (at - self._filled) * self.per_second)
+        self._filled = at
+        if self._room < 1:
+            self.passed_over += 1
+            return False
+        self._room -= 1
+        return True
+
     def _work(self) -> None:
         while (exchange := self._queue.get()) is not None:
             try:
                 self._append(self._lines(exchange))
+                self.kept += 1
                 self._failed = False
             except OSError as error:
                 self.dropped += 1
@@ -105,12 +126,14 @@ class Capture:
                 self._failed = True
 
     def _lines(self, exchange: Exchange) -> bytes:
-        rows = np.arange(len(exchange.frame))
-        if rows.size > ROWS_PER_REQUEST:
-            rows = np.sort(self.random.sample(range(rows.size), ROWS_PER_REQUEST))
-        data = dump_rows(exchange.frame.iloc[rows], self.features)["data"]
-        values, shares = exchange.prediction.values[rows].tolist(), exchange.prediction.probabilities
-        probabilities = [None] * len(rows) if shares is None else shares[rows].tolist()
+        rows, prediction = exchange.rows, exchange.prediction
+        chosen = list(range(len(rows)))
+        if len(rows) > ROWS_PER_REQUEST:
+            chosen = sorted(self.random.sample(chosen, ROWS_PER_REQUEST))
+            rows = rows.take(chosen)
+        values, shares = prediction.values[chosen].tolist(), prediction.probabilities
+        probabilities = [None] * len(chosen) if shares is None else shares[chosen].tolist()
+        ids = self.keep_ids(rows.ids) if self.keep_ids and rows.ids is not None else [None] * len(chosen)
         common = {
             "at": exchange.at,
             "request": exchange.request_id,
@@ -118,15 +141,14 @@ class Capture:
             "digest": exchange.digest,
             "code": self.code,
         }
-        ids = exchange.ids if exchange.ids is not None else [None] * len(exchange.frame)
         lines = [
             json.dumps(
-                {**common, "position": i, "id": ids[i], "row": row, "prediction": v, "probabilities": p},
+                {**common, "position": i, "id": id_, "row": row, "prediction": v, "probabilities": p},
                 ensure_ascii=False,
             )
-            for i, row, v, p in zip(rows.tolist(), data, values, probabilities, strict=True)
+            for i, id_, row, v, p in zip(chosen, ids, rows.plain(), values, probabilities, strict=True)
         ]
-        return ("\n".join(lines) + "\n").encode()
+        return ("\n".join(lines) + "\n").encode("utf-8", "surrogatepass")
 
     def _append(self, lines: bytes) -> None:
         if self._path is None or not self._path.exists() or self._path.stat().st_size + len(lines) > self.file_bytes:

@@ -8,30 +8,41 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from ai_factory_runtime.accelerator import Acceleration, compiled_for
+from ai_factory_runtime.compiled import Compiled
 from ai_factory_runtime.package import ModelPackage, Prediction
 from ai_factory_runtime.project import Project
+from ai_factory_runtime.reasons import Explainer, Reason
 from ai_factory_runtime.requests import RequestSchema
 from ai_factory_runtime.rows import Rows
 from ai_factory_runtime.stages import Deployed, load_deployed
+from ai_factory_runtime.typical import typical_record
+
+SHORT_BODY = 128 * 1024  # bytes; the rows of a longer body take too long to answer while others wait
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request as it came: `body` is CSV where `text`, else JSON; `request_id` is the caller's or a new one."""
+    """A request as it came: `body` is CSV where `text`, else JSON; `request_id` is the caller's or a new one.
+
+    `reasons` is for how many columns of each row the effect is asked; a JSON body may ask for them itself.
+    """
 
     request_id: str
     body: bytes
     text: bool = False
+    reasons: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a model says to a call, and which model it was. `prediction` has one answer a row, in their order."""
+    """What a model says to a call, and which model it was. `prediction` and `reasons` have one answer a row, in their order."""
 
     model: Deployed
     classes: tuple[str, ...]
     rows: Rows
     prediction: Prediction
+    reasons: tuple[tuple[Reason, ...], ...] | None = None
 
 
 class Answering(Protocol):
@@ -44,14 +55,26 @@ class Answering(Protocol):
     def answer(self, call: Call) -> Answer:
         """Answer a call. Raises RequestRefused, and whatever the model's own code raises. Called from any thread."""
 
+    def is_quick(self, call: Call) -> bool:
+        """Whether `answer` is sure to take milliseconds, so that the service need not hand it to a thread."""
+
+    def start(self) -> None:
+        """Called before the first call."""
+
+    def close(self) -> None:
+        """Called after the last one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A loaded model and the schema of what it takes."""
+    """A loaded model, the schema of what it takes, and its compiled form where that may answer."""
 
     model: Deployed
     package: ModelPackage
     schema: RequestSchema
+    acceleration: Acceleration
+    compiled: Compiled | None
+    explainer: Explainer
 
     @property
     def endpoint(self) -> Endpoint:
@@ -61,11 +84,23 @@ class Endpoint:
     def answer(self, call: Call) -> Answer:
         """Read, check and answer. Raises RequestRefused, and whatever the model's own code raises."""
         asked = self.schema.read(call.body, text=call.text)
-        return Answer(self.model, self.package.signature.classes, asked.rows, self.predict(asked.rows))
+        prediction, most = self.predict(asked.rows), max(call.reasons, asked.reasons)
+        reasons = self.explainer.reasons(asked.rows, prediction, self.predict, most) if most else None
+        return Answer(self.model, self.package.signature.classes, asked.rows, prediction, reasons)
+
+    def is_quick(self, call: Call) -> bool:
+        """Whether the body is short and no code runs whose time is unknown."""
+        return self.compiled is not None and self.compiled.bounded and len(call.body) <= SHORT_BODY
+
+    def start(self) -> None:
+        """Nothing: it is ready when it is made."""
+
+    def close(self) -> None:
+        """Nothing is left open."""
 
     def predict(self, rows: Rows) -> Prediction:
         """The model's answers to rows of `schema.layout`."""
-        return self.package.predict(rows.frame())
+        return self.package.predict(rows.frame()) if self.compiled is None else self.compiled.predict(rows)
 
 
 def open_endpoint(project: Project, stage: str) -> Endpoint:
@@ -77,4 +112,7 @@ def make_endpoint(project: Project, model: Deployed, package: ModelPackage) -> E
     """The endpoint of a loaded model; a caller may send the contract's other columns along, and they are not looked at."""
     features, data = package.signature.features, project.usecase.data
     others = frozenset(c.name for c in data.contract.columns) - {c.name for c in features}
-    return Endpoint(model, package, RequestSchema(features, ignored=others, id=data.id if data.id in others else None))
+    schema = RequestSchema(features, ignored=others, id=data.id if data.id in others else None)
+    compiled, acceleration = compiled_for(package)
+    explainer = Explainer(package.signature, schema.layout, typical_record(package))
+    return Endpoint(model, package, schema, acceleration, compiled, explainer)

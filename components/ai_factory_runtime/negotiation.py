@@ -7,15 +7,25 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ai_factory_runtime.requests import BAD_REQUEST, TOO_LARGE, RequestRefused
+from ai_factory_runtime.requests import BAD_REQUEST, MAX_REASONS, TOO_LARGE, RequestRefused
 
 JSON, CSV = "application/json", "text/csv"
 NOT_ACCEPTABLE, UNSUPPORTED = 406, 415
 MAX_BODY = 6 * 1024 * 1024  # as SageMaker's own limit
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_REASONS = re.compile(r"(?:^|[;, ])reasons=([0-9]{1,4})(?:$|[;, ])")
 _CHARSET = re.compile(r"charset\s*=\s*\"?([^\s\";]+)")
-_READ = frozenset({b"content-type", b"content-encoding", b"content-length", b"accept", b"x-request-id"})
+_READ = frozenset(
+    {
+        b"content-type",
+        b"content-encoding",
+        b"content-length",
+        b"accept",
+        b"x-request-id",
+        b"x-amzn-sagemaker-custom-attributes",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +37,7 @@ class Headers:
     content_length: str = ""
     accept: str = ""
     x_request_id: str = ""
+    x_amzn_sagemaker_custom_attributes: str = ""
 
     @classmethod
     def of(cls, raw: Iterable[tuple[bytes, bytes]]) -> Headers:
@@ -45,6 +56,11 @@ class Headers:
         if self.content_length.isdecimal() and int(self.content_length[:20]) > MAX_BODY:
             raise too_large()
         return given
+
+    def reasons(self) -> int:
+        """For how many columns of each row the effect is asked: `reasons=3` among SageMaker's custom attributes, else 0."""
+        asked = _REASONS.search(self.x_amzn_sagemaker_custom_attributes)
+        return min(int(asked.group(1)), MAX_REASONS) if asked else 0
 
     def answer_type(self) -> str:
         """The first type of the Accept header that can be given. Raises RequestRefused where none can."""

@@ -140,6 +140,11 @@ class Router:
             return _observed(challenge, CHAMPION, plan.champion, call, time.perf_counter)
         return _challenged(challenge, plan.champion, call)
 
+    def is_quick(self, call: Call) -> bool:
+        """Whether each model that may answer the call is sure to take milliseconds."""
+        plan = self._plan
+        return plan.champion.is_quick(call) and (plan.challenge is None or plan.challenge.challenger.is_quick(call))
+
     def refresh(self) -> None:
         """Make the plan what the stage's files say. What they refuse is logged, and what answers stays."""
         files = tuple(map(_state, (rollout_file(self._project, self._stage), self._stage_file)))

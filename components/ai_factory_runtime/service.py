@@ -15,43 +15,77 @@ import time
 import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from ai_factory_runtime.answers import as_csv, as_json, dump
-from ai_factory_runtime.api_page import example_record, render_page
+from ai_factory_runtime.api_page import render_page
 from ai_factory_runtime.capture import Capture, Exchange
+from ai_factory_runtime.description import describe
 from ai_factory_runtime.endpoint import Answer, Answering, Call
-from ai_factory_runtime.negotiation import CSV, JSON, MAX_BODY, UNSUPPORTED, Headers, nothing_sent, too_large
-from ai_factory_runtime.requests import BAD_REQUEST, TOO_LARGE, RequestRefused, RequestSchema
+from ai_factory_runtime.metrics_endpoint import ServiceMetrics
+from ai_factory_runtime.negotiation import CSV, JSON, MAX_BODY, Headers, nothing_sent, too_large
+from ai_factory_runtime.requests import BAD_REQUEST, RequestRefused
+from ai_factory_runtime.typical import typical_record
+from ai_factory_runtime.workers import TooBusy, TookTooLong, Workers
 
 PATH = "/invocations"
 BODY_SECONDS = 30.0
-METHOD, TIMEOUT, FAILED = 405, 408, 500
+METHOD, TIMEOUT, FAILED, UNAVAILABLE, GATEWAY_TIMEOUT = 405, 408, 500, 503, 504
+JSON_HEADER, CSV_HEADER = JSON.encode(), f"{CSV}; charset=utf-8".encode()
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a service allows itself. `seconds` bound a call whose time nobody knows, `threads` answer such calls, `waiting` may wait."""
+
+    seconds: float = 30.0
+    threads: int = 2
+    waiting: int = 64
+
+
+@dataclass(slots=True)
+class _Reply:
+    """What goes back to a caller."""
+
+    status: int
+    content: bytes
+    kind: str = JSON
+    answer: Answer | None = None
 
 
 class Service(FastAPI):
     """An ASGI application that answers for `answering` and keeps a sample of the exchanges in `capture`."""
 
-    def __init__(self, answering: Answering, capture: Capture, *, title: str) -> None:
+    def __init__(self, answering: Answering, capture: Capture, *, title: str, limits: Limits = Limits()) -> None:
         @asynccontextmanager
         async def lifespan(_: FastAPI) -> AsyncIterator[None]:
             capture.start()
+            answering.start()
+            self.workers.start()
+            self._open = True
             yield
+            self._open = False
+            answering.close()
             capture.close()
 
         deployed = answering.endpoint
         super().__init__(
             title=title, version=str(deployed.model.version), docs_url=None, redoc_url=None, lifespan=lifespan
         )
-        self.answering, self.capture = answering, capture
-        self._example = example_record(deployed.package)
+        self.answering, self.capture, self.limits = answering, capture, limits
+        self.workers = Workers(limits.threads, limits.waiting, limits.seconds)
+        self.metrics = ServiceMetrics(answering, capture, self.workers)
+        self._open = False
         self.add_api_route("/ping", self.ping)
+        self.add_api_route("/ready", self.ready)
+        self.add_api_route("/metrics", self.measured, include_in_schema=False)
         self.add_api_route("/docs", self.page, include_in_schema=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,73 +96,107 @@ class Service(FastAPI):
             await super().__call__(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
-        """The description of the service, /invocations with the model's columns."""
-        document = super().openapi()
-        document["paths"].setdefault(PATH, {"post": _describe(self.answering.endpoint.schema, self._example)})
+        """The description of the service, /invocations with the columns of the model that is deployed now."""
+        deployed = self.answering.endpoint
+        example = typical_record(deployed.package)
+        document = dict(super().openapi())
+        document["paths"] = {**document["paths"], PATH: {"post": describe(deployed.schema, example)}}
         return document
 
-    async def ping(self) -> dict[str, object]:
-        """200 once a model is loaded: there is no service without one."""
-        model = self.answering.endpoint.model
-        return {"status": "ok", "stage": model.stage, "model": {"version": model.version, "digest": model.digest}}
+    async def ping(self, response: Response) -> dict[str, object]:
+        """Health: 200 while the model can answer; 503 where every thread is stuck in it, so that the container is replaced."""
+        model, stuck = self.answering.endpoint.model, self.workers.stuck
+        response.status_code = UNAVAILABLE if stuck else 200
+        named = {"version": model.version, "digest": model.digest}
+        return {"status": "stuck" if stuck else "ok", "stage": model.stage, "model": named}
+
+    async def ready(self, response: Response) -> dict[str, object]:
+        """Readiness: 200 while a further call would be taken; 503 before the start, at the end, and while too many wait."""
+        why = "closed" if not self._open else "stuck" if self.workers.stuck else "busy" if self.workers.full else ""
+        response.status_code = UNAVAILABLE if why else 200
+        return {"status": why or "ready"}
+
+    async def measured(self, request: Request) -> Response:
+        """Counts and times, for Prometheus."""
+        text, kind = self.metrics.render(request.headers.get("accept", ""))
+        return Response(text, headers={"Content-Type": kind})
 
     async def page(self) -> Response:
         """The columns, an example, and a place to try it; one page that loads nothing from anywhere."""
         nonce, deployed = secrets.token_urlsafe(16), self.answering.endpoint
-        page = render_page(self.title, deployed.model, deployed.package.signature, self._example, nonce)
+        example = typical_record(deployed.package)
+        page = render_page(self.title, deployed, example, nonce)
         policy = f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         return Response(page, media_type="text/html", headers={"Content-Security-Policy": policy})
 
     async def _invoke(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The answer to a call; logs one line without the request's content."""
+        """Reply to a call, then count, log and keep it; the log has one line without the request's content."""
         started, headers = time.perf_counter(), Headers.of(scope["headers"])
-        request_id, kind = headers.request_id, JSON
-        answer: Answer | None = None
+        request_id = headers.request_id
+        reply = await self._reply(scope["method"], headers, request_id, receive)
+        await _send(send, reply, request_id)
+        seconds, answer = time.perf_counter() - started, reply.answer
+        model = self.answering.endpoint.model if answer is None else answer.model
+        rows = 0 if answer is None else len(answer.rows)
+        if answer is not None:
+            self.capture.offer(Exchange(now(), request_id, model.version, model.digest, answer.rows, answer.prediction))
+        self.metrics.observe(reply.status, model.version, rows, seconds)
+        if _log.isEnabledFor(logging.INFO):
+            _log.info("%s", _line(request_id, reply.status, rows, seconds, model.version))
+
+    async def _reply(self, method: str, headers: Headers, request_id: str, receive: Receive) -> _Reply:
+        """The reply to a call, whatever happens."""
         try:
-            if scope["method"] != "POST":
-                raise RequestRefused(METHOD, f"{PATH} takes POST; got {scope['method'][:20]}.")
+            if method != "POST":
+                raise RequestRefused(METHOD, f"{PATH} takes POST; got {method[:20]}.")
             body_type, answer_type = headers.body_type(), headers.answer_type()
             body = await _read_body(receive)
-            answer = self.answering.answer(Call(request_id, body, text=body_type == CSV))
-            content = as_csv(answer) if answer_type == CSV else as_json(answer, request_id)
-            status, kind = 200, answer_type
+            answer = await self._answer(Call(request_id, body, body_type == CSV, headers.reasons()))
+            if answer_type == CSV:
+                return _Reply(200, as_csv(answer), CSV, answer)
+            return _Reply(200, as_json(answer, request_id), JSON, answer)
         except RequestRefused as refused:
-            content, status = dump({**refused.body(), "request_id": request_id}), refused.status
+            return _Reply(refused.status, dump({**refused.body(), "request_id": request_id}))
         except ClientDisconnect:
-            content, status = dump(nothing_sent().body()), BAD_REQUEST
+            return _Reply(BAD_REQUEST, dump(nothing_sent().body()))
+        except TooBusy:
+            return _failure(UNAVAILABLE, "Too many requests wait for an answer; try again in a moment.", request_id)
+        except TookTooLong:
+            return _failure(GATEWAY_TIMEOUT, f"The model took longer than {self.limits.seconds:g} s.", request_id)
         except Exception as error:  # noqa: BLE001 - the model's own code may raise anything; the service goes on
             _log_failure(error, request_id)
-            failure = {"error": "The model failed on this request; the log has the place.", "request_id": request_id}
-            content, status = dump(failure), FAILED
-        await _send(send, status, content, kind, request_id, answer)
-        if answer is not None:
-            model, frame = answer.model, answer.rows.frame()
-            self.capture.offer(Exchange(now(), request_id, model.version, model.digest, frame, answer.prediction))
-        self._log_line(request_id, status, answer, started)
+            return _failure(FAILED, "The model failed on this request; the log has the place.", request_id)
 
-    def _log_line(self, request_id: str, status: int, answer: Answer | None, started: float) -> None:
-        milliseconds = round((time.perf_counter() - started) * 1000, 2)
-        rows, model = (0, self.answering.endpoint.model) if answer is None else (len(answer.rows), answer.model)
-        line = {"event": "invocation", "request_id": request_id, "status": status, "rows": rows, "ms": milliseconds}
-        _log.info("%s", json.dumps({"at": now(), **line, "model_version": model.version}))
+    async def _answer(self, call: Call) -> Answer:
+        """The answer: here where it takes milliseconds, else in a thread with a time limit. Raises TooBusy, TookTooLong."""
+        if self.answering.is_quick(call):
+            return self.answering.answer(call)
+        return await self.workers.run(lambda: self.answering.answer(call))
 
 
-async def _send(send: Send, status: int, content: bytes, kind: str, request_id: str, answer: Answer | None) -> None:
+def _failure(status: int, message: str, request_id: str) -> _Reply:
+    return _Reply(status, dump({"error": message, "request_id": request_id}))
+
+
+async def _send(send: Send, reply: _Reply, request_id: str) -> None:
     headers = [
-        (b"content-type", kind.encode() if kind == JSON else b"text/csv; charset=utf-8"),
-        (b"content-length", str(len(content)).encode()),
+        (b"content-type", JSON_HEADER if reply.kind == JSON else CSV_HEADER),
+        (b"content-length", str(len(reply.content)).encode()),
         (b"x-request-id", request_id.encode()),
         (b"x-content-type-options", b"nosniff"),
     ]
-    if answer is not None:
+    if reply.answer is not None:
+        model = reply.answer.model
         headers += [
-            (b"x-model-version", str(answer.model.version).encode()),
-            (b"x-model-digest", answer.model.digest.encode()),
+            (b"x-model-version", str(model.version).encode()),
+            (b"x-model-digest", model.digest.encode()),
         ]
-    if status == METHOD:
+    if reply.status == METHOD:
         headers.append((b"allow", b"POST"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+    if reply.status == UNAVAILABLE:
+        headers.append((b"retry-after", b"1"))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.content})
 
 
 async def _read_body(receive: Receive) -> bytes:
@@ -150,30 +218,10 @@ async def _read_body(receive: Receive) -> bytes:
     return bytes(body)
 
 
-def _describe(schema: RequestSchema, example: dict[str, object]) -> dict[str, Any]:
-    """The request body in OpenAPI's words."""
-    records = {"type": "array", "items": schema.row_schema, "minItems": 1}
-    split = {
-        "columns": {"type": "array", "items": {"type": "string"}},
-        "data": {"type": "array", "items": {"type": "array"}},
-    }
-    body = {
-        "oneOf": [
-            {"type": "object", "properties": {"records": records}, "required": ["records"]},
-            {"type": "object", "properties": split, "required": ["columns", "data"]},
-        ]
-    }
-    content = {JSON: {"schema": body, "example": {"records": [example]}}, CSV: {"schema": {"type": "string"}}}
-    refusals = {
-        str(BAD_REQUEST): "The body is not what its type says.",
-        str(TOO_LARGE): "Too many bytes or rows.",
-        str(UNSUPPORTED): f"The body is neither {JSON} nor {CSV}.",
-        "422": "Values break the data contract; `problems` lists row, column and reason of each.",
-    }
-    return {
-        "requestBody": {"required": True, "content": content},
-        "responses": {code: {"description": text} for code, text in refusals.items()},
-    }
+def _line(request_id: str, status: int, rows: int, seconds: float, version: int) -> str:
+    milliseconds = round(seconds * 1000, 2)
+    line = {"event": "invocation", "request_id": request_id, "status": status, "rows": rows, "ms": milliseconds}
+    return json.dumps({"at": now(), **line, "model_version": version})
 
 
 def _log_failure(error: Exception, request_id: str) -> None:

@@ -15,15 +15,18 @@ import sys
 from fastapi import FastAPI
 
 from ai_factory_runtime.capture import Capture
-from ai_factory_runtime.endpoint import open_endpoint
+from ai_factory_runtime.kept_ids import id_keeper
+from ai_factory_runtime.lineage import code_sha256
 from ai_factory_runtime.project import Project
 from ai_factory_runtime.refusals import AddressUnavailable
-from ai_factory_runtime.service import Service, now
+from ai_factory_runtime.router import open_answering
+from ai_factory_runtime.service import Limits, Service, now
 
 MAX_CONNECTIONS = 256
 BACKLOG = 1024
 SHUTDOWN_SECONDS = 10
 CAPTURE_VARIABLE = "AI_FACTORY_CAPTURE_RATE"
+SECONDS_VARIABLE = "AI_FACTORY_REQUEST_SECONDS"
 
 _log = logging.getLogger(__name__)
 
@@ -34,10 +37,14 @@ def create_app(project: Project, stage: str, *, capture_rate: float | None = Non
     `capture_rate` is the share of requests kept for the monitor; None: $AI_FACTORY_CAPTURE_RATE, else all. Raises
     NothingDeployed, NotApproved, ReleaseInvalid, UnknownStage, ModelUnusable.
     """
-    answering = open_endpoint(project, stage)
+    answering = open_answering(project, stage)
     rate = _capture_rate() if capture_rate is None else capture_rate
-    capture = Capture(project.captures / stage, answering.schema.features, rate)
-    return Service(answering, capture, title=project.usecase.title or project.usecase.name)
+    capture = Capture(
+        project.captures / stage, answering.endpoint.schema.features, rate,
+        code=code_sha256(project.root), keep_ids=id_keeper(project.usecase),
+    )  # fmt: skip
+    title = project.usecase.title or project.usecase.name
+    return Service(answering, capture, title=title, limits=Limits(seconds=_request_seconds()))
 
 
 def serve(project: Project, stage: str, host: str = "127.0.0.1", port: int = 8080) -> None:
@@ -73,6 +80,14 @@ def _capture_rate() -> float:
         return min(1.0, max(0.0, float(os.environ.get(CAPTURE_VARIABLE, "1"))))
     except ValueError:
         return 1.0
+
+
+def _request_seconds() -> float:
+    """The longest a model may take for a call: $AI_FACTORY_REQUEST_SECONDS, else what the service allows itself."""
+    try:
+        return max(0.1, float(os.environ.get(SECONDS_VARIABLE, Limits().seconds)))
+    except ValueError:
+        return Limits().seconds
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -13,24 +13,31 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from ai_factory_runtime.accelerator import TOLERANCE
 from ai_factory_runtime.capture import Capture, Exchange, read_captures
+from ai_factory_runtime.endpoint import Answer, Call, Endpoint, open_endpoint
 from ai_factory_runtime.errors import NotApproved, NothingDeployed, TamperedModel
 from ai_factory_runtime.frames import to_canonical
+from ai_factory_runtime.negotiation import MAX_BODY
 from ai_factory_runtime.package import ModelPackage, Prediction, load_package
 from ai_factory_runtime.project import Project
 from ai_factory_runtime.refusals import AddressUnavailable
-from ai_factory_runtime.negotiation import MAX_BODY
+from ai_factory_runtime.rows import Layout, Rows
+from ai_factory_runtime.service import Limits, Service
 from ai_factory_runtime.serving import create_app, serve
 from ai_factory_runtime.stages import deployed
+from ai_factory_spec.usecase import Column
 from fastapi.testclient import TestClient
 from helpers_serving import CALLED, SPEND, as_records, make_deployed, make_rows
 from hypothesis import HealthCheck, given, settings
@@ -39,9 +46,14 @@ from hypothesis import strategies as st
 TESTS = Path(__file__).resolve().parents[1]
 
 
-@pytest.fixture(scope="module", params=["binary", "multiclass", "regression"])
+@pytest.fixture(
+    scope="module",
+    params=[("binary", True), ("binary", False), ("multiclass", True), ("regression", True)],
+    ids=lambda p: f"{p[0]} {'compiled' if p[1] else 'scikit-learn'}",
+)
 def any_task(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return make_deployed(tmp_path_factory.mktemp(request.param) / "project", task=request.param)
+    task, accelerated = request.param
+    return make_deployed(tmp_path_factory.mktemp(task) / "project", task=task, accelerated=accelerated)
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +84,14 @@ def post(client: TestClient, body: bytes, kind: str = "application/json", **head
     return client.post("/invocations", content=body, headers={"content-type": kind, **named})
 
 
+def assert_same(expected: np.ndarray[Any, Any], answers: list[Any]) -> None:
+    """Equal labels, or numbers within the stated tolerance."""
+    if expected.dtype == object:
+        assert answers == expected.tolist()
+    else:
+        np.testing.assert_allclose(np.array(answers, dtype=np.float64), expected, rtol=TOLERANCE, atol=TOLERANCE)
+
+
 GOOD: dict[str, Any] = {"age": 41, SPEND: 12.5, "plan": "gold", CALLED: True}
 
 
@@ -81,16 +101,16 @@ def test_the_answers_are_the_models_own(any_task: Project) -> None:
     with TestClient(create_app(any_task, "dev", capture_rate=0.0)) as client:
         answer = client.post("/invocations", json={"records": as_records(rows, any_task)}).json()
         text = post(client, rows.to_csv(index=False).encode(), "text/csv", accept="text/csv").text
-    assert [p["prediction"] for p in answer["predictions"]] == direct.values.tolist()
+    assert_same(direct.values, [p["prediction"] for p in answer["predictions"]])
     assert answer["model"] == {"version": 1, "digest": package.digest}
     lines = [line.split(",") for line in text.splitlines()]
-    assert [line[0] for line in lines[1:]] == [str(v) for v in direct.values.tolist()]
+    assert_same(direct.values, [line[0] for line in lines[1:]])
     if direct.probabilities is None:
         assert "probability" not in answer["predictions"][0]
     else:
         classes = package.signature.classes
         served = [[p["probability"][c] for c in classes] for p in answer["predictions"]]
-        np.testing.assert_array_equal(served, direct.probabilities)
+        np.testing.assert_allclose(served, direct.probabilities, rtol=0, atol=TOLERANCE)
         assert lines[0] == ["prediction", *(f"probability_{c}" for c in classes)]
 
 
@@ -186,16 +206,42 @@ def test_no_input_gets_a_500(client: TestClient, body: bytes, kind: str) -> None
     assert post(client, body, kind).status_code in (200, 400, 413, 415, 422)
 
 
+@dataclasses.dataclass(frozen=True)
+class Around:
+    """An answering that does something before it answers as the endpoint does."""
+
+    endpoint: Endpoint
+    first: Callable[[Call], None]
+    quick: bool = False
+
+    def start(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def is_quick(self, call: Call) -> bool:
+        return self.quick
+
+    def answer(self, call: Call) -> Answer:
+        self.first(call)
+        return self.endpoint.answer(call)
+
+
+def make_service(
+    project: Project, first: Callable[[Call], None], *, quick: bool = False, limits: Limits | None = None
+) -> Service:
+    """A service around a model that does something first."""
+    around = Around(open_endpoint(project, "dev"), first, quick)
+    return Service(around, Capture(project.captures / "dev", (), 0.0), title="Churn", limits=limits or Limits())
+
+
+@pytest.mark.parametrize("quick", [True, False], ids=["here", "in a thread"])
 def test_a_model_that_fails_answers_500_and_its_words_stay_out_of_log_and_answer(
-    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    shared: Project, caplog: pytest.LogCaptureFixture, quick: bool
 ) -> None:
-    app = create_app(project, "dev", capture_rate=0.0)
+    def fail(call: Call) -> None:
+        raise ValueError(f"cannot cope with {call.body!r}")
 
-    def fail(self: ModelPackage, frame: pd.DataFrame) -> Prediction:
-        raise ValueError(f"cannot cope with {frame['age'].iloc[0]}")
-
-    monkeypatch.setattr(ModelPackage, "predict", fail)
-    with caplog.at_level(logging.INFO), TestClient(app) as client:
+    with caplog.at_level(logging.INFO), TestClient(make_service(shared, fail, quick=quick)) as client:
         answer = client.post("/invocations", json={"records": [{**GOOD, "age": 77}]})
         assert client.get("/ping").status_code == 200
     assert answer.status_code == 500
@@ -204,6 +250,52 @@ def test_a_model_that_fails_answers_500_and_its_words_stay_out_of_log_and_answer
     assert [line["event"] for line in ours] == ["failure", "invocation"]
     assert ours[0]["error"] == "ValueError"
     assert not any("cannot cope" in r.getMessage() for r in caplog.records)
+
+
+def test_a_model_that_hangs_is_given_up_and_the_service_says_that_it_is_not_well(shared: Project) -> None:
+    """Every thread hangs: 504 for those that had one, 503 at once for what no thread will take, and no health any more."""
+    hanging, released = threading.Semaphore(0), threading.Event()
+
+    def hang(_: Call) -> None:
+        hanging.release()
+        released.wait(30)
+
+    service = make_service(shared, hang, limits=Limits(seconds=0.3, threads=2, waiting=2))
+    body = {"records": [GOOD]}
+    with TestClient(service) as client, ThreadPoolExecutor(8) as callers:
+        assert client.get("/ready").status_code == client.get("/ping").status_code == 200
+        first = [callers.submit(client.post, "/invocations", json=body) for _ in range(2)]
+        assert hanging.acquire(timeout=10)
+        assert hanging.acquire(timeout=10)
+        more = [callers.submit(client.post, "/invocations", json=body) for _ in range(5)]
+        answers = [f.result(timeout=20) for f in (*first, *more)]
+        health, ready = client.get("/ping"), client.get("/ready")
+        assert "ai_factory_stuck 1.0" in client.get("/metrics").text
+        released.set()
+        while service.workers.stuck:
+            time.sleep(0.01)
+        again = client.post("/invocations", json=body)
+        assert client.get("/ping").status_code == client.get("/ready").status_code == 200
+    assert [a.status_code for a in answers[:2]] == [504, 504]
+    assert sorted(a.status_code for a in answers[2:]) == [503, 503, 503, 504, 504]
+    assert next(a for a in answers if a.status_code == 503).headers["retry-after"] == "1"
+    assert (health.status_code, health.json()["status"]) == (503, "stuck")
+    assert ready.status_code == 503
+    assert again.status_code == 200
+
+
+def test_the_service_is_ready_only_between_its_start_and_its_end(shared: Project) -> None:
+    app = create_app(shared, "dev", capture_rate=0.0)
+    outside = TestClient(app)  # its start has not run
+    assert (outside.get("/ready").status_code, outside.get("/ready").json()) == (503, {"status": "closed"})
+    with TestClient(app) as client:
+        assert client.get("/ready").json() == {"status": "ready"}
+    assert outside.get("/ready").status_code == 503
+
+
+def test_only_post_is_taken(client: TestClient) -> None:
+    answer = client.get("/invocations")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 
 def test_each_request_is_logged_without_its_content(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
@@ -357,14 +449,13 @@ def test_requests_are_captured_as_features_and_answers_without_personal_data(pro
     assert captured.prediction.values.tolist() == [p["prediction"] for p in served["predictions"]]
 
 
-def exchange(rows: int = 1, digest: str = "d") -> Exchange:
-    frame = pd.DataFrame({"age": np.arange(float(rows))})
-    return Exchange("2026-01-01T00:00:00+00:00", "id", 1, digest, frame, Prediction(np.arange(float(rows)), None))
+def exchange(rows: int = 1, digest: str = "d", ids: list[Any] | None = None) -> Exchange:
+    numbers = np.arange(float(rows))
+    given = Rows(Layout((Column(name="age", type="integer"),)), numbers[:, None], (), ids)
+    return Exchange("2026-01-01T00:00:00+00:00", "id", 1, digest, given, Prediction(numbers, None))
 
 
 def make_capture(folder: Path, **options: Any) -> Capture:
-    from ai_factory_spec.usecase import Column
-
     return Capture(folder, (Column(name="age", type="integer"),), **options)
 
 
@@ -392,12 +483,20 @@ def test_a_large_request_is_captured_by_a_sample_of_its_rows(tmp_path: Path) -> 
 
 def test_an_answer_never_waits_for_the_disk(tmp_path: Path) -> None:
     """The writer is not even started: what does not fit the queue is left, and counted."""
-    capture = make_capture(tmp_path)
+    capture = make_capture(tmp_path, per_second=1e9)
     start = time.perf_counter()
     for _ in range(1500):
         capture.offer(exchange())
     assert time.perf_counter() - start < 2
     assert capture.dropped == 500
+
+
+def test_many_requests_are_thinned_so_that_the_window_stays_long(tmp_path: Path) -> None:
+    capture = make_capture(tmp_path, per_second=1.0)
+    for _ in range(1100):
+        capture.offer(exchange())
+    assert 99 <= capture.passed_over <= 100
+    assert capture.dropped == 0
 
 
 def test_a_rate_of_zero_captures_nothing_and_a_half_about_half(tmp_path: Path) -> None:
