@@ -121,7 +121,8 @@ def search(name: str, pipeline: Pipeline, space: Space, field: Field, usecase: U
             warnings.filterwarnings("ignore", message=".*(Scoring failed|are non-finite)", category=UserWarning)
             halving.fit(field.rows, field.target, **how)
     except Exception as error:
-        text = (str(error).strip() or "no message").splitlines()[0]
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no message"]
+        text = lines[0] if len(lines) == 1 else f"{lines[0]} {lines[-1]}"  # the cause comes last
         raise ProjectCodeFailed(
             where=f"model.py: searching settings of {name!r}", problem=f"{type(error).__name__}: {text}"
         ) from error
