@@ -4,10 +4,11 @@ Judged on residuals (see `residuals`), which do not move when only the rows do. 
 in mind as in `drift`:
 
 level   is their mean another one than on the rows held out at training? Two-sample z test of means.
-change  did their mean change within the window? By ADWIN (Bifet & Gavaldà, "Learning from time-changing data with
-        adaptive windowing", SIAM 2007) where the extra `concept` is installed, which needs no fixed windows and bounds
-        its false alarms by DELTA; else by labelled windows: the boundary between equal windows at which the means before
-        and after differ most, tested at DELTA divided by the number of boundaries.
+change  did their mean change within the window? By labelled windows: the boundary between equal windows at which the
+        means before and after differ most, tested at DELTA divided by the number of boundaries. Where the extra
+        `concept` is installed also by ADWIN (Bifet & Gavaldà, "Learning from time-changing data with adaptive
+        windowing", SIAM 2007), which needs no fixed windows, follows several changes, and bounds its false alarms by
+        DELTA; what it finds says where. It alone sees less than the windows (benchmarks/drift_rates.py).
 
 A shift below the effect sizes of `residuals` is no drift, however sure it is.
 """
@@ -35,7 +36,7 @@ from ai_factory_runtime.residuals import (
     wrong_and_expected,
 )
 
-Detector = Literal["ADWIN", "labelled windows"]
+Detector = Literal["labelled windows", "labelled windows and ADWIN"]
 
 LEVEL_ALPHA = 0.005  # of all level tests of one look together
 DELTA = 0.002
@@ -102,19 +103,17 @@ class Concept:
         return next((s.change.position for s in self.shifts if s.moved and s.change is not None), None)
 
 
-def concept(judged: Judged, reference: Sequence[ResidualSketch], *, detector: Detector | None = None) -> Concept:
+def concept(judged: Judged, reference: Sequence[ResidualSketch], *, adwin: bool | None = None) -> Concept:
     """Judge labelled rows, which are in time order. `reference` comes from the model's sketch and may be empty.
 
-    Without `detector` it is ADWIN where the extra `concept` is installed. Every number in the answer is finite.
+    `adwin`: whether to ask ADWIN too; None: where it is installed. Every number in the answer is finite.
     """
-    found = residuals(judged)
-    chosen = detector or ("ADWIN" if adwin_installed() else "labelled windows")
+    found, ask = residuals(judged), adwin_installed() if adwin is None else adwin
     known = {r.name: r for r in reference if r.rows}
-    shifts = tuple(
-        _shift(r, known.get(r.name), _find(chosen), len(found), numbers=judged.prediction.probabilities is None)
-        for r in found
-    )
-    return Concept(judged.rows, chosen, shifts, _bins(judged))
+    numbers = judged.prediction.probabilities is None
+    find = by_both if ask else by_labelled_windows
+    shifts = tuple(_shift(r, known.get(r.name), find, len(found), numbers=numbers) for r in found)
+    return Concept(judged.rows, "labelled windows and ADWIN" if ask else "labelled windows", shifts, _bins(judged))
 
 
 def adwin_installed() -> bool:
@@ -149,8 +148,9 @@ def _harm(name: Name, difference: float) -> float:
     return difference if name == "error" else abs(difference)
 
 
-def _find(detector: Detector) -> Callable[[Floats], int | None]:
-    return by_adwin if detector == "ADWIN" else by_labelled_windows
+def by_both(values: Floats) -> int | None:
+    """Where ADWIN finds a change, else where labelled windows do; None where neither does."""
+    return by_adwin(values) or by_labelled_windows(values)
 
 
 def by_adwin(values: Floats) -> int | None:

@@ -18,7 +18,6 @@ from rich.text import Text
 if TYPE_CHECKING:
     from ai_factory_runtime.batch import ScoreResult
     from ai_factory_runtime.history import PastRun
-    from ai_factory_runtime.monitor import MonitorResult
     from ai_factory_runtime.pipeline import RunResult
     from ai_factory_runtime.project import Project
     from ai_factory_runtime.release import Release
@@ -41,7 +40,7 @@ def show_error(error: FactoryError, *, command: str, as_json: bool) -> None:
         return
     hint = error.hint.replace("`run`", f"`{command} run`").replace("`show`", f"`{command} show`")
     lines = [f"Error: {error}", *([f"Next: {hint}"] if hint else []), f"More: docs/errors.md#{error.slug}"]
-    sys.stderr.write("\n".join(map(_printable, lines)) + "\n")
+    sys.stderr.write("\n".join(map(printable, lines)) + "\n")
 
 
 @contextlib.contextmanager
@@ -51,7 +50,7 @@ def progress(steps: Sequence[str], *, quiet: bool) -> Iterator[Callable[[str, st
     if quiet:
         yield lambda _step, _detail: None
     elif not console.is_terminal:
-        yield lambda step, detail: print(f"{step} {_printable(detail)}".rstrip(), file=sys.stderr)  # noqa: T201
+        yield lambda step, detail: print(f"{step} {printable(detail)}".rstrip(), file=sys.stderr)  # noqa: T201
     else:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -60,7 +59,7 @@ def progress(steps: Sequence[str], *, quiet: bool) -> Iterator[Callable[[str, st
             task = bar.add_task("starting", total=len(steps))
 
             def advance(step: str, detail: str) -> None:
-                bar.update(task, completed=steps.index(step), description=_printable(f"{step} {detail}").rstrip())
+                bar.update(task, completed=steps.index(step), description=printable(f"{step} {detail}").rstrip())
 
             yield advance
 
@@ -89,7 +88,7 @@ def show_result(result: RunResult, project: Project, *, command: str, as_json: b
         metrics.add_row(name, f"{estimate.value:.4g}", f"{estimate.low:.4g} to {estimate.high:.4g}")
     gates = _table("Gate", "", "Why", title="Gates")
     for gate in result.gates:
-        gates.add_row(gate.name, "passed" if gate.passed else "failed", _printable(gate.sentence))
+        gates.add_row(gate.name, "passed" if gate.passed else "failed", printable(gate.sentence))
     console.print(metrics)
     console.print(gates)
     champion = version is not None and "champion" in version.aliases
@@ -129,17 +128,17 @@ def show_run(run: PastRun, *, as_json: bool) -> None:
     console, report = _console(), run.report
     facts = _table("", "", title=f"Run {run.run_id}", header=False)
     for name, value in _facts(run).items():
-        facts.add_row(name, _printable(str(value)))
+        facts.add_row(name, printable(str(value)))
     console.print(facts)
     for section, title in (("metrics", "Metrics"), ("lineage", "Lineage")):
         table = _table("", "", title=title, header=False)
         for name, value in report.get(section, {}).items():
-            table.add_row(name, _printable(_short(value)))
+            table.add_row(name, printable(_short(value)))
         if table.row_count:
             console.print(table)
     gates = _table("Gate", "", "Why", title="Gates")
     for gate in report.get("gates", []):
-        gates.add_row(gate["name"], "passed" if gate["passed"] else "failed", _printable(gate["sentence"]))
+        gates.add_row(gate["name"], "passed" if gate["passed"] else "failed", printable(gate["sentence"]))
     if gates.row_count:
         console.print(gates)
 
@@ -157,7 +156,7 @@ def show_releases(releases: Sequence[Release], *, command: str, as_json: bool) -
         signed = ", ".join(f"{a.role}: {a.by}" for a in release.approvals)
         state = "; ".join(release.problems) or ("approved" if release.approved else "waits")
         table.add_row(
-            str(release.version), release.digest[:12], _printable(signed), ", ".join(release.missing), _printable(state)
+            str(release.version), release.digest[:12], printable(signed), ", ".join(release.missing), printable(state)
         )
     _console().print(table)
 
@@ -183,30 +182,6 @@ def show_scores(result: ScoreResult, *, as_json: bool) -> None:
         _line(console, f"{result.rejected} rows break the data contract and were not scored: {result.rejects}")
         for reason, count in list(result.reasons.items())[:5]:
             _line(console, f"  {count} × {reason}")
-
-
-def show_drift(result: MonitorResult, *, as_json: bool) -> None:
-    """What moved, by how much, and what follows."""
-    if as_json:
-        show_json(result.to_dict())
-        return
-    console, report = _console(), result.report
-    said = (
-        "is too small to judge"
-        if report.too_small
-        else f"drifted ({', '.join(result.kinds)})"
-        if result.drifted
-        else "did not drift"
-    )
-    _line(
-        console, f"{result.window.source}, {result.window.rows} rows, {said}; compared with version {result.version}."
-    )
-    moved = [c for c in (*report.columns, *report.predictions) if c.drifted and not report.too_small]
-    for column in sorted(moved, key=lambda c: -c.severity)[:10]:
-        findings = ", ".join(f"{f.statistic} {f.value:.3g} > {f.limit:.3g}" for f in column.findings if f.drifted)
-        _line(console, f"  {column.name}: {findings}")
-    _line(console, f"Retraining: {'yes' if result.retraining.due else 'no'}, {result.retraining.because}.")
-    _line(console, f"Report: {result.page}")
 
 
 def _facts(run: PastRun) -> dict[str, object]:
@@ -258,14 +233,14 @@ def _console() -> Console:
 
 
 def _table(*columns: str, title: str = "", header: bool = True) -> Table:
-    table = Table(title=Text(_printable(title)), title_justify="left", show_header=header, box=None, pad_edge=False)
+    table = Table(title=Text(printable(title)), title_justify="left", show_header=header, box=None, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
 
 
 def _line(console: Console, text: str) -> None:
-    console.print(Text(_printable(text)), soft_wrap=True)
+    console.print(Text(printable(text)), soft_wrap=True)
 
 
 def _shown(path: Path, root: Path) -> str:
@@ -273,6 +248,6 @@ def _shown(path: Path, root: Path) -> str:
     return str(path.relative_to(root)) if Path.cwd() == root and path.is_relative_to(root) else str(path)
 
 
-def _printable(text: str) -> str:
-    """Without control characters that would move the terminal's cursor or change its colours."""
+def printable(text: str) -> str:
+    """The text without control characters that would move the terminal's cursor or change its colours."""
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
