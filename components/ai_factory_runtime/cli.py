@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from ai_factory_spec.errors import FactoryError
 
-from ai_factory_runtime import commands_monitoring, commands_steps
+from ai_factory_runtime import commands_lineage, commands_monitoring, commands_steps
 
 if TYPE_CHECKING:
     from ai_factory_runtime.project import Hooks, Project
@@ -62,6 +62,7 @@ def build_app(package: str, hooks: Hooks | Callable[[], Hooks]) -> typer.Typer:
     _add_training(app, project, command)
     _add_release(app, project, command)
     _add_production(app, project)
+    commands_lineage.add(app, project, command)
     commands_steps.add(app, project, command)
     commands_monitoring.add(app, project, command)
     return app
@@ -79,23 +80,6 @@ def _add_training(app: typer.Typer, project: ProjectOpener, command: str) -> Non
         with console.progress(STEPS, quiet=as_json) as progress:
             result = run_pipeline(opened, progress=progress)
         console.show_result(result, opened, command=command, as_json=as_json)
-
-    @app.command()
-    def show(
-        run: Annotated[
-            str | None,
-            typer.Argument(help="A run's id or a model version; without it, the list of runs.", metavar="RUN"),
-        ] = None,
-        as_json: Json = False,
-    ) -> None:
-        """What made this model? Data, code, environment, seed, figures and gates of a run."""
-        from ai_factory_runtime import console, history
-
-        opened = project()
-        if run is None:
-            console.show_runs(history.list_runs(opened), command=command, as_json=as_json)
-        else:
-            console.show_run(history.find_run(opened, run), as_json=as_json)
 
 
 def _add_release(app: typer.Typer, project: ProjectOpener, command: str) -> None:

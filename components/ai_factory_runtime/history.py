@@ -1,4 +1,7 @@
-"""History: the runs of a project, and what made each model. Read from the runs' own folders; the registry names versions."""
+"""History: the runs of a project, and what made each model. Read from the runs' own folders; the registry names versions.
+
+A version that another machine registered has no run folder here; its package tells the same.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ai_factory_runtime.errors import UnknownRun
-from ai_factory_runtime.package import CARD_HTML
+from ai_factory_runtime.package import CARD_HTML, LINEAGE, METRICS
 from ai_factory_runtime.project import Project
 from ai_factory_runtime.registry import ModelVersion, open_registry
 from ai_factory_runtime.report import REPORT
@@ -30,8 +33,8 @@ class PastRun:
     @property
     def card(self) -> Path | None:
         """The model card, where the run came that far."""
-        path = self.folder / CARD_HTML
-        return path if path.is_file() else None
+        folders = [self.folder, *([self.version.folder] if self.version else [])]
+        return next((folder / CARD_HTML for folder in folders if (folder / CARD_HTML).is_file()), None)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -48,27 +51,34 @@ class PastRun:
 
 
 def list_runs(project: Project) -> tuple[PastRun, ...]:
-    """Every run that ended, the newest first."""
+    """Every run that ended here or registered a version, the newest first."""
     versions = {v.run_id: v for v in open_registry(project).versions()}
-    return tuple(_past_run(project, run_id, versions.get(run_id)) for run_id in reversed(run_ids(project)))
+    every = sorted({*run_ids(project), *versions}, reverse=True)
+    return tuple(_past_run(project, run_id, versions.get(run_id)) for run_id in every)
 
 
 def find_run(project: Project, name: str) -> PastRun:
     """A run by its id, by the unique beginning of its id, or by the model version it registered. Raises UnknownRun."""
-    versions = open_registry(project).versions()
+    registry = open_registry(project)
+    versions = registry.versions()
     by_version = {str(v.version): v.run_id for v in versions}
-    known = run_ids(project)
+    known = sorted({*run_ids(project), *by_version.values()})
     matches = [r for r in known if r == by_version.get(name.removeprefix("v"))] or [
         r for r in known if r.startswith(name)
     ]
     if len(matches) != 1:
         raise UnknownRun(run_id=name, known=known)
-    return _past_run(project, matches[0], next((v for v in versions if v.run_id == matches[0]), None))
+    version = next((v for v in versions if v.run_id == matches[0]), None)
+    if version is not None and not (project.runs / matches[0]).is_dir():
+        version = registry.get(version.version)  # fetches the package
+    return _past_run(project, matches[0], version)
 
 
 def _past_run(project: Project, run_id: str, version: ModelVersion | None) -> PastRun:
     folder = project.runs / run_id
     refusal, report = _read(folder / REFUSED), _read(folder / REPORT)
+    if not report and version is not None:
+        report = {**_read(version.folder / METRICS), "lineage": _read(version.folder / LINEAGE)}
     return PastRun(run_id, folder, version, refusal.get("refused", ""), refusal.get("message", ""), report)
 
 

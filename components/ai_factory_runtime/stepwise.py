@@ -25,8 +25,9 @@ from ai_factory_runtime.handover import (
     write_trained,
 )
 from ai_factory_runtime.judging import judge
+from ai_factory_runtime.lineage import usecase_json
 from ai_factory_runtime.package import CARD_HTML
-from ai_factory_runtime.prepare import prepare
+from ai_factory_runtime.prepare import USECASE, prepare
 from ai_factory_runtime.project import Project
 from ai_factory_runtime.registering import adopt_model, enrol, finish_interrupted, settle, write_model
 from ai_factory_runtime.registry import open_registry
@@ -130,6 +131,7 @@ def _evaluate(project: Project, folders: Folders, say: Progress) -> StepDone:
         say("package", trained.name)
         digest = write_model(project, package / steps.MODEL, prepared, judgement).digest
     write_evaluation(evaluation, run, judgement, digest)
+    write_atomically(evaluation / USECASE, usecase_json(project.usecase))
     missed = ", ".join(result.name for result in judgement.failed)
     sentence = f"gates failed: {missed}" if missed else f"every gate passed; verdict: {judgement.comparison.verdict}"
     return StepDone(steps.EVALUATE, run.run_id, (evaluation, package), sentence)
