@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from ai_factory_runtime import gates
-from ai_factory_runtime.card import SECTIONS, CardFacts, DataFacts, limits, markdown_text, render_html, render_markdown
+from ai_factory_runtime.card import SECTIONS, CardFacts, DataFacts, limits, render_html, render_markdown
 from ai_factory_runtime.comparison import without_champion
 from ai_factory_runtime.evaluation import Estimate
 from ai_factory_runtime.explaining import Explained, Importance
@@ -17,6 +17,7 @@ from ai_factory_runtime.fairness import Disparity, Group
 from ai_factory_runtime.gates import GateResult, Measured
 from ai_factory_runtime.latency import Latency
 from ai_factory_runtime.lineage import Lineage
+from ai_factory_runtime.pages import markdown_text
 from ai_factory_runtime.plots import importance_plot, interval_plot
 from ai_factory_runtime.reliability import Bin, CalibrationError
 from ai_factory_runtime.robustness import Damage
