@@ -1,7 +1,8 @@
 """The step `prepare`: from the project's source to protected, canonical rows, split, and searched for leaks.
 
 A row that breaks the contract is set aside in the run's folder with its reasons; a table that breaks it, a leak or a
-source that cannot be read stops the run here, before anything is learned.
+source that cannot be read stops the run here, before anything is learned. What the contract and the search for copies
+found is written beside them.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ import pandas as pd
 
 from ai_factory_runtime.atomic import replacing, write_atomically
 from ai_factory_runtime.card import DataFacts
-from ai_factory_runtime.contract import examine, require
+from ai_factory_runtime.cleansing import cleanse
+from ai_factory_runtime.contract import hold, quarantine, require
 from ai_factory_runtime.errors import DataUnreadable, LeakageFound, ProjectCodeFailed
+from ai_factory_runtime.jsontext import to_json
 from ai_factory_runtime.leakage import find_leaks
 from ai_factory_runtime.lineage import Lineage, trace, usecase_json
 from ai_factory_runtime.pii import protect, read_key
@@ -23,7 +26,7 @@ from ai_factory_runtime.project_code import call
 from ai_factory_runtime.runs import Progress
 from ai_factory_runtime.split import Positions, Split, split
 
-QUARANTINE, USECASE = "quarantine.csv", "usecase.json"
+QUARANTINE, USECASE, CONTRACT, CLEANSING = "quarantine.csv", "usecase.json", "contract.json", "cleansing.json"
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,11 @@ class Prepared:
 
 
 def prepare(project: Project, folder: Path, say: Progress) -> Prepared:
-    """Read, hold against the contract, protect personal data, split, look for leaks. Bad rows go to a file in `folder`,
-    and what was asked for, so that the run can be made again.
+    """Read, hold against the contract, cleanse, protect personal data, split, look for leaks. Bad rows go to a file in
+    `folder`, and what was asked for, so that the run can be made again.
 
-    Raises ContractBroken, LeakageFound, DataUnreadable, DataUnusable, PiiKeyMissing, ProjectCodeFailed, WriteFailed.
+    Raises ContractBroken, DuplicateRows, LeakageFound, DataUnreadable, SourceUnavailable, PartsDisagree, DataUnusable,
+    PiiKeyMissing, ProjectCodeFailed, WriteFailed.
     """
     usecase, data = project.usecase, project.usecase.data
     write_atomically(folder / USECASE, usecase_json(usecase))
@@ -58,15 +62,17 @@ def prepare(project: Project, folder: Path, say: Progress) -> Prepared:
     say("read", data.source)
     raw = read(project)
     say("contract", f"{len(raw)} rows")
-    examined = examine(raw, data.contract, hidden={rule.column for rule in data.pii})
+    examined = hold(raw, data)
+    write_atomically(folder / CONTRACT, to_json(examined.report.document()))
     if len(examined.set_aside):
-        quarantined = protect(examined.set_aside, data.pii, key)
         with replacing(folder / QUARANTINE) as partial:
-            quarantined.to_csv(partial, index_label="row")
+            quarantine(examined, data.pii, key).to_csv(partial)
     require(examined, data.contract)
-    frame = protect(examined.good, data.pii, key, keep_apart=data.id)
+    cleansed = cleanse(examined.good, data)
+    write_atomically(folder / CLEANSING, to_json(cleansed.facts.document()))
+    frame = protect(cleansed.frame, data.pii, key, keep_apart=data.id)
     say("split", f"{len(frame)} rows")
-    found = split(frame, usecase)
+    found = split(frame, usecase, together=cleansed.together)
     say("leakage", f"{len(data.features)} features")
     leaks = find_leaks(frame, usecase, found)
     if leaks:
@@ -77,6 +83,7 @@ def prepare(project: Project, folder: Path, say: Progress) -> Prepared:
         learned_from=len(found.development),
         held_out=len(found.test),
         how=found.how,
+        cleansing=cleansed.facts.sentences(),
     )
     return Prepared(frame, found, facts, trace(project, frame))
 

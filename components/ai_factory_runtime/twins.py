@@ -19,7 +19,7 @@ NEAR = 0.01  # of a column's standard deviation: what rounding in an export chan
 _CELL = 4.0  # the width of a block's cells in units of NEAR: a pair is seldom parted by an edge
 _BLOCK_COLUMNS = 4  # more part more pairs, fewer make large blocks
 _NEIGHBOURS = 3  # rows of a block that each row is compared with
-_ROUNDS = 6
+_ROUNDS = 4
 _MISSING = 1e15  # equal to itself and far from every number
 
 
@@ -64,7 +64,8 @@ def _near_pairs(alike: Numbers, scaled: Floats, random: np.random.Generator) -> 
     chosen = random.choice(width, min(width, _BLOCK_COLUMNS), replace=False)
     cells = np.floor(scaled[:, chosen] / _CELL + random.random(len(chosen)))
     block = twins(pd.DataFrame(np.column_stack([alike, cells])), range(len(chosen) + 1))
-    order = np.lexsort((scaled @ random.random(width), block))
+    company = np.flatnonzero(np.bincount(block)[block] > 1)  # most rows are alone in their block
+    order = company[np.lexsort((scaled[company] @ random.random(width), block[company]))]
     found = []
     for apart in range(1, _NEIGHBOURS + 1):
         first, second = order[:-apart], order[apart:]
