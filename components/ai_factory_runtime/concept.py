@@ -8,7 +8,7 @@ change  did their mean change within the window? By labelled windows: the bounda
         means before and after differ most, tested at DELTA divided by the number of boundaries. Where the extra
         `concept` is installed also by ADWIN (Bifet & Gavaldà, "Learning from time-changing data with adaptive
         windowing", SIAM 2007), which needs no fixed windows, follows several changes, and bounds its false alarms by
-        DELTA; what it finds says where. It alone sees less than the windows (benchmarks/drift_rates.py).
+        DELTA. It sees less than the windows do and cuts later, so it is asked second (benchmarks/drift_rates.py).
 
 A shift below the effect sizes of `residuals` is no drift, however sure it is.
 """
@@ -149,8 +149,8 @@ def _harm(name: Name, difference: float) -> float:
 
 
 def by_both(values: Floats) -> int | None:
-    """Where ADWIN finds a change, else where labelled windows do; None where neither does."""
-    return by_adwin(values) or by_labelled_windows(values)
+    """Where labelled windows find a change, else where ADWIN does; None where neither does."""
+    return by_labelled_windows(values) or by_adwin(values)
 
 
 def by_adwin(values: Floats) -> int | None:

@@ -126,11 +126,16 @@ def _read(project: Project, file: Path) -> pd.DataFrame:
     raw = pd.concat(chunks, ignore_index=True) if chunks else pd.DataFrame(columns=pd.Index(wanted), dtype=object)
     absent = pd.Series(None, index=raw.index, dtype=object)
     found = pd.DataFrame({data.target: raw[data.target]})
-    found[REQUEST] = raw[REQUEST].astype(object) if REQUEST in wanted and data.id != REQUEST else absent
+    found[REQUEST] = _filled(raw[REQUEST]) if REQUEST in wanted and data.id != REQUEST else absent
     rows = pd.to_numeric(raw[ROW], errors="coerce") if ROW in wanted and data.id != ROW else absent.astype("float64")
     found[ROW] = rows.fillna(0).astype("int64")
-    found["id"] = protected_ids(project, raw[data.id]) if data.id in wanted else absent
+    found["id"] = protected_ids(project, _filled(raw[data.id])) if data.id in wanted else absent
     return found
+
+
+def _filled(values: pd.Series[Any]) -> pd.Series[Any]:
+    """An empty field of a CSV names nothing. (Other words for missing do: `NA` may be an id.)"""
+    return values.astype(object).where(values.notna() & (values.astype(object) != ""), None)
 
 
 def _latest(values: pd.Series[Any]) -> pd.Series[Any]:
