@@ -132,7 +132,7 @@ def _context(facts: CardFacts) -> dict[str, Any]:
         "kpi_bound": bound_words(usecase.acceptance.kpi),
         "slices": sorted(measured.slices, key=lambda s: -s.rows)[:_MOST_SLICES],
         "groups": [_group_row(g, usecase) for g in measured.groups],
-        "disparity_words": DISPARITY_WORDS | {"error": f"largest minus smallest {primary}"},
+        "disparity_words": {**DISPARITY_WORDS, "error": f"largest minus smallest {primary}"},
         "calibration_words": calibration_words(usecase),
         "importances": importances,
         "shap": [i for i in importances if math.isfinite(i.shap)],

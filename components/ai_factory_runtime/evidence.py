@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from ai_factory_runtime import gates as gate
 from ai_factory_runtime.card import SECTIONS, CardFacts, render_html, render_markdown
 from ai_factory_runtime.comparison import Comparison
+from ai_factory_runtime.data_sheet import SECTIONS as SHEET_SECTIONS
+from ai_factory_runtime.data_sheet import SHEET_HTML, SHEET_MARKDOWN, data_sheet_facts, render_data_sheet
 from ai_factory_runtime.gates import GateResult
 from ai_factory_runtime.jsontext import to_json
-from ai_factory_runtime.lineage import trace
 from ai_factory_runtime.package import CARD_HTML, CARD_MARKDOWN, LINEAGE, METRICS
 from ai_factory_runtime.prepare import Prepared
 from ai_factory_runtime.project import Project
+from ai_factory_runtime.refusals import PolicyInvalid
 from ai_factory_runtime.report import REPORT, metrics_document, report_document
 from ai_factory_runtime.runs import Run
 
@@ -44,7 +46,12 @@ def document(
     results: Sequence[GateResult],
     comparison: Comparison,
 ) -> Evidence:
-    """Write everything down. The card has a gate of its own: what lacks a section, or the page, is no card."""
+    """Write everything down. The data sheet and the card have gates: what lacks a section, or the page, does not pass."""
+    sheet = data_sheet_facts(
+        project.usecase, run.run_id, run.made_at, prepared.frame, prepared.split, prepared.facts, prepared.lineage
+    )
+    sheet_markdown, sheet_html = render_data_sheet(sheet)
+    results = (*results, gate.data_sheet(sheet_markdown, sheet_html, SHEET_SECTIONS))
     facts = CardFacts(
         usecase=project.usecase,
         run_id=run.run_id,
@@ -54,7 +61,8 @@ def document(
         measured=evaluated.measured,
         gates=results,
         comparison=comparison,
-        lineage=trace(project, prepared.frame),
+        lineage=prepared.lineage,
+        signers=signers(project),
     )
     markdown, html = render_markdown(facts), render_html(facts)
     every = (*results, gate.model_card(markdown, html, SECTIONS))
@@ -63,5 +71,17 @@ def document(
         LINEAGE: to_json(facts.lineage),
         CARD_MARKDOWN: markdown.encode(),
         CARD_HTML: html.encode(),
+        SHEET_MARKDOWN: sheet_markdown.encode(),
+        SHEET_HTML: sheet_html.encode(),
     }
     return Evidence(documents, to_json(report_document(facts, every)), every)
+
+
+def signers(project: Project) -> tuple[str, ...]:
+    """The roles that must approve a release of this risk tier; empty where no valid policy says so (then nothing is approved)."""
+    from ai_factory_runtime.release import load_policy
+
+    try:
+        return load_policy(project).roles(project.usecase.risk.tier)
+    except PolicyInvalid:
+        return ()
