@@ -166,12 +166,18 @@ def _mail(channel: Channel, notice: Notice, environment: Mapping[str, str]) -> N
     with server:
         if channel.starttls and channel.port != TLS_PORT:
             server.starttls(context=secure)
-        user, password = environment.get(SMTP_USER, ""), environment.get(SMTP_PASSWORD, "")
-        if user:
-            server.login(user, password)
+        _sign_in(server, environment.get(SMTP_USER, ""), environment.get(SMTP_PASSWORD, ""))
         refused = server.send_message(message)
     if refused:
         raise _NotTaken(f"the server refused {', '.join(sorted(refused))}")
+
+
+def _sign_in(server: smtplib.SMTP, user: str, password: str) -> None:
+    try:
+        if user:
+            server.login(user, password)
+    except smtplib.SMTPException as error:
+        raise _NotTaken(f"the server did not take {SMTP_USER} and its password ({type(error).__name__})") from None
 
 
 def _problem(error: Exception) -> str:
