@@ -34,6 +34,7 @@ from ai_factory_runtime.lineage import Lineage
 from ai_factory_runtime.measuring import Measured
 from ai_factory_runtime.pages import render_markdown_page, render_page
 from ai_factory_runtime.plots import calibration_plot, importance_plot, interval_plot
+from ai_factory_runtime.slices import Slice
 from ai_factory_runtime.training import Trained
 
 SECTIONS = (
@@ -130,7 +131,7 @@ def _context(facts: CardFacts) -> dict[str, Any]:
         "kpi_name": kpi.name if kpi else "kpi",
         "kpi_unit": kpi.unit if kpi else "",
         "kpi_bound": bound_words(usecase.acceptance.kpi),
-        "slices": sorted(measured.slices, key=lambda s: -s.rows)[:_MOST_SLICES],
+        "slices": _largest(measured.slices),
         "groups": [_group_row(g, usecase) for g in measured.groups],
         "disparity_words": {**DISPARITY_WORDS, "error": f"largest minus smallest {primary}"},
         "calibration_words": calibration_words(usecase),
@@ -143,6 +144,12 @@ def _context(facts: CardFacts) -> dict[str, Any]:
         "lineage": lineage_rows(facts.lineage),
         "approvals_words": approvals_words(usecase, facts.signers),
     }
+
+
+def _largest(slices: Sequence[Slice]) -> list[Slice]:
+    """The slices with the most rows, in the order they came."""
+    largest = sorted(slices, key=lambda s: -s.rows)[:_MOST_SLICES]
+    return [s for s in slices if any(s is large for large in largest)]
 
 
 def _worst(facts: CardFacts) -> list[Any]:

@@ -108,7 +108,12 @@ def rules(data: Data) -> list[str]:
     ]
     if contract.max_age_days is not None:
         found.append(f"The newest {data.time} is at most {contract.max_age_days:g} days old.")
-    found.append(f"At most {percent(contract.max_bad_rows)} of the rows may break a rule; they are set aside.")
+    bad = percent(contract.max_bad_rows)
+    found.append(
+        f"At most {bad} of the rows may break a rule; they are set aside."
+        if contract.max_bad_rows
+        else "No row breaks a rule."
+    )
     unique = [c.name for c in contract.columns if c.unique]
     return [*found, *([f"Every value of {', '.join(unique)} is different."] if unique else [])]
 

@@ -10,17 +10,20 @@ from typing import Any
 import pytest
 from ai_factory_runtime import gates
 from ai_factory_runtime.card import SECTIONS, CardFacts, DataFacts, limits, render_html, render_markdown
+from ai_factory_runtime.choices import Choice
 from ai_factory_runtime.comparison import without_champion
 from ai_factory_runtime.evaluation import Estimate
 from ai_factory_runtime.explaining import Explained, Importance
 from ai_factory_runtime.fairness import Disparity, Group
 from ai_factory_runtime.gates import GateResult, Measured
+from ai_factory_runtime.kpi import Kpi
 from ai_factory_runtime.latency import Latency
 from ai_factory_runtime.lineage import Lineage
 from ai_factory_runtime.pages import markdown_text
 from ai_factory_runtime.plots import importance_plot, interval_plot
 from ai_factory_runtime.reliability import Bin, CalibrationError
 from ai_factory_runtime.robustness import Damage
+from ai_factory_runtime.slices import Slice
 from ai_factory_runtime.training import Candidate, Trained, signature_of
 from ai_factory_spec.usecase import UseCase
 from helpers_runtime import TASKS, real_rows, usecase_document
@@ -53,23 +56,26 @@ def facts(name: str = "breast_cancer", text: str = "plain", **changes: Any) -> C
         baseline=dict.fromkeys(metrics, Estimate(0.5, 0.5, 0.5)),
         baseline_metric=next(iter(metrics)),
         gain=Estimate(0.3, 0.2, 0.4),
-        slices=(),
+        slices=(Slice(text, text, 61, {next(iter(metrics)): Estimate(0.7171, 0.61, 0.79)}),),
         groups=(Group(text, text, 77, 0.654, selection),),
         disparities=(Disparity(text, "error", 2, Estimate(0.111, 0.1, 0.12)),),
         calibration=(Bin(0.1, 0.2, 40), Bin(0.8, 0.7, 57)),
         calibration_error=CalibrationError(Estimate(0.0444, 0.04, 0.05), 0.033),
-        explained=Explained((Importance(text, 0.2), Importance("noise", -0.01)), Estimate(1.0, 1.0, 1.0)),
+        explained=Explained(
+            (Importance(text, 0.2, 0.18, 0.22, 1.0, 0.0321), Importance("noise", -0.01)), Estimate(1.0, 1.0, 1.0)
+        ),
         damages=(Damage(text, "missing", float("nan")), Damage(text, "noise", float("inf"), text)),
         latency=Latency(1.5, Estimate(2.5, 2.4, 2.6), 100),
-        latency_many=Latency(15.0, Estimate(25.0, 24.0, 26.0), 100, 1000),
+        latency_many=Latency(15.0, Estimate(25.5, 24.0, 26.0), 100, 1000),
+        kpi=Kpi(Estimate(123.4, 120.0, 125.0), 99.5),
     )
     return CardFacts(
         usecase=usecase, run_id="20240229T000000000Z-aaaa", made_at=dt.datetime(2024, 2, 29, tzinfo=dt.UTC),
-        data=DataFacts(500, 3, 400, 97, "random"),
-        trained=Trained(text, None, None, signature_of(usecase), (Candidate(text, estimate),), text),
+        data=DataFacts(500, 3, 400, 97, "random", (text,)),
+        trained=Trained(text, None, None, signature_of(usecase), (Candidate(text, estimate),), text, (Choice(text, text, text),)),
         measured=measured,
         gates=(GateResult("beats-baseline", True, 0.3, 0.0, text), GateResult("latency", False, 9.0, 1.0, text)),
-        comparison=without_champion(text),
+        comparison=without_champion(text), answering=(Choice(text, text, text),), signers=("owner", "risk"),
         lineage=Lineage("data/rows.csv", "s" * 64, "r" * 64, 500, "u" * 64, "", "c" * 64, "", False, 7, "3.11.7", {"numpy": "2"}),
     )  # fmt: skip
 
@@ -124,8 +130,11 @@ def test_a_card_without_a_section_does_not_pass_its_gate(section: str) -> None:
 
 def test_the_numbers_of_the_run_are_on_both_cards() -> None:
     for card in (render_markdown(facts()), render_html(facts())):
-        for shown in ("0.8123", "0.7", "0.9", "0.654", "77", "400", "97", "2.5", "s" * 64):
-            assert shown in card
+        for shown in (
+            "0.8123", "0.7", "0.9", "0.654", "77", "400", "97", "2.5", "25.5", "s" * 64,
+            "61", "0.7171", "0.111", "0.0444", "0.033", "123.4", "0.0321", "owner, risk",
+        ):  # fmt: skip
+            assert shown in card, shown
         assert "this model was not registered" in card
 
 
@@ -133,7 +142,7 @@ def test_the_page_is_inert_and_needs_nothing_from_elsewhere() -> None:
     page = Page(render_html(facts(text=NASTY)))
     assert not {"script", "link", "iframe", "img", "object", "form", "a"} & set(page.tags)
     assert [k for k, _ in page.attributes if k.startswith("on") or k in ("href", "src")] == []
-    assert page.tags.count("svg") == 4
+    assert page.tags.count("svg") == 5
     assert page.text.count(NASTY.split("\n")[0]) >= 5
 
 

@@ -110,6 +110,8 @@ def test_a_run_leaves_its_card_report_release_record_and_no_scratch(trained_once
     } == {
         "card.html",
         "card.md",
+        "data_sheet.html",
+        "data_sheet.md",
         "lineage.json",
         "metrics.json",
         "report.json",
@@ -117,7 +119,7 @@ def test_a_run_leaves_its_card_report_release_record_and_no_scratch(trained_once
     assert not list((root / "artifacts").rglob("*.partial*"))
     report = json.loads((result.folder / "report.json").read_text())
     assert report["metrics"]["roc_auc"]["value"] == result.metrics["roc_auc"].value
-    assert [g["name"] for g in report["gates"]] == ["beats-baseline", "model-card"]
+    assert [g["name"] for g in report["gates"]] == ["beats-baseline", "data-sheet", "model-card"]
     project = open_project(PACKAGE, Hooks(load, default_features, quick), root=root)
     assert [r.version for r in list_releases(project)] == [1]
 

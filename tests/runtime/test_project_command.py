@@ -89,7 +89,7 @@ def test_run_as_json_is_one_document(project: Project) -> None:
     said = document("run")
     assert said["version"] == 2
     assert said["verdict"] == "keep"
-    assert {g["name"] for g in said["gates"]} == {"beats-baseline", "model-card"}
+    assert {g["name"] for g in said["gates"]} == {"beats-baseline", "data-sheet", "model-card"}
     assert Path(said["card"]).is_file()
 
 
