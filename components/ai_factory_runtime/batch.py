@@ -48,7 +48,6 @@ from ai_factory_runtime.stages import load_deployed
 
 PARQUET, CSV = ".parquet", ".csv"
 REJECTS = "rejects.csv"
-IDLE_SECONDS = 20  # after which a worker whose parent was killed ends
 CHUNKS_PER_WORKER = 4  # starting a process takes about as long as scoring so many
 
 
@@ -221,7 +220,7 @@ def _pool(batch: _Batch) -> Iterator[Callable[[Chunk], Future[bytes]]]:
 
     load = loader(scorer.package, scorer.model, batch.project.package)
     pool = ProcessPoolExecutor(
-        batch.workers, timeout=IDLE_SECONDS, initializer=start_worker,
+        batch.workers, initializer=start_worker,
         initargs=(scorer.model, scorer.identity, load), env={"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     try:

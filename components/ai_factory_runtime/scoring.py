@@ -9,6 +9,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -29,6 +32,7 @@ from ai_factory_runtime.stages import Deployed
 ROW, FILE = "row", "file"
 RESERVED = (ROW, FILE, "prediction", "model_version", "model_digest")
 REJECT_HEADER = (ROW, "id", "column", "reason", "got", "allowed")
+PARENT_SECONDS = 1.0
 _FACTS, _REJECTS = b"facts", b"rejects"
 
 Rows = npt.NDArray[np.int64]
@@ -166,12 +170,22 @@ _scorer: Scorer | None = None
 
 
 def start_worker(model: Deployed, identity: Identity, load: Callable[[], ModelPackage]) -> None:
-    """Load the model in a worker process, which answers with one thread: there is a worker for each processor."""
+    """Load the model in a worker process, which answers with one thread: there is a worker for each processor.
+
+    A worker whose parent was killed ends: nobody would ever ask it or end it.
+    """
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     global _scorer
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     _scorer = Scorer(model, load(), identity)
     threadpool_limits(limits=1)
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(PARENT_SECONDS)
+    os._exit(1)
 
 
 def score_in_worker(chunk: Chunk) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import shutil
@@ -315,6 +316,25 @@ def test_a_damaged_part_of_a_folder_leaves_nothing(project: Project, tmp_path: P
     assert sorted(p.name for p in tmp_path.iterdir()) == ["parts", "project"]
 
 
+def children(parent: int) -> list[int]:
+    """The processes that a process has started."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            name_and_rest = stat.read_text(encoding="utf-8").rpartition(")")[2].split()
+            found += [int(stat.parent.name)] if int(name_and_rest[1]) == parent else []
+    return found
+
+
+def await_end(processes: list[int]) -> None:
+    """Wait until none of the processes is there; a failure after half a minute."""
+    for _ in range(300):
+        if not any(Path(f"/proc/{pid}").exists() for pid in processes):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"still there: {processes}")
+
+
 @pytest.mark.slow
 def test_two_processes_give_the_bytes_of_one_and_a_kill_among_them_too(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -334,9 +354,12 @@ def test_two_processes_give_the_bytes_of_one_and_a_kill_among_them_too(
     working = subprocess.Popen([sys.executable, "-c", code, str(out)])
     while working.poll() is None and len(list(folder_of(out).glob("*.part"))) < 5:
         time.sleep(0.002)
+    workers = children(working.pid)
     working.kill()
     assert working.wait() == -signal.SIGKILL
     assert not out.exists()
+    assert len(workers) >= 2
+    await_end(workers)
     monkeypatch.setattr(tables, "CHUNK_BYTES", 100_000)
     again = score(project, source, out, "dev", jobs=2)
     assert 0 < again.resumed < again.rows == 30_000
