@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 import yaml
 from ai_factory_runtime.features import default_features
-from ai_factory_runtime.frames import read_table
 from ai_factory_runtime.models import default_candidates
 from ai_factory_runtime.project import Hooks, Project, open_project
+from ai_factory_runtime.sources import read_source
 from ai_factory_spec.usecase import UseCase
 
 PACKAGE = "churn"
@@ -88,7 +88,7 @@ def usecase_document(frame: pd.DataFrame, task: str, **changes: Any) -> dict[str
 
 def load(usecase: UseCase, root: Path) -> pd.DataFrame:
     """data.py as a new project has it."""
-    return read_table(root / usecase.data.source, usecase.data.contract)
+    return read_source(usecase, root)
 
 
 def make_project(

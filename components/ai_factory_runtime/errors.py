@@ -50,14 +50,15 @@ class NotAProject(FactoryError):
 
 
 class DataUnreadable(FactoryError):
-    """The data file cannot be read as a table at all."""
+    """The data cannot be read as a table at all. `problem` says why."""
 
     slug = "data-unreadable"
 
     def __init__(self, *, path: Path | str, problem: str, hint: str = "") -> None:
+        self.problem = problem
         super().__init__(
             f"Cannot read {path}: {problem}",
-            hint=hint or "data.source in usecase.yaml must name a CSV or Parquet file; data.py decides how it is read.",
+            hint=hint or "data.source in usecase.yaml names where the rows are; data.py decides how they are read.",
         )
 
 

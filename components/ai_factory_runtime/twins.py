@@ -25,8 +25,14 @@ _MISSING = 1e15  # equal to itself and far from every number
 
 def twins(frame: pd.DataFrame, columns: Sequence[Hashable]) -> Numbers:
     """A number for each row; rows that are equal in all these columns have the same number."""
-    hashes = pd.util.hash_pandas_object(frame[list(columns)], index=False).to_numpy()
-    return np.asarray(pd.factorize(hashes)[0], dtype=np.int64)
+    return np.asarray(pd.factorize(row_hashes(frame[list(columns)]))[0], dtype=np.int64)
+
+
+def row_hashes(frame: pd.DataFrame) -> npt.NDArray[np.uint64]:
+    """A hash of each row's values, the same on every machine; values of a column that has no one type count as texts."""
+    texts = {name: frame[name].map(str) if frame[name].dtype == object else frame[name] for name in frame.columns}
+    hashes = pd.util.hash_pandas_object(pd.DataFrame(texts, copy=False), index=False)
+    return np.asarray(hashes, dtype=np.uint64)
 
 
 def near_twins(frame: pd.DataFrame, columns: Sequence[str], *, exactly: Collection[str] = ()) -> Numbers:
