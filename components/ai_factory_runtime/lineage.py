@@ -16,7 +16,10 @@ import pandas as pd
 import yaml
 from ai_factory_spec.usecase import UseCase
 
+from ai_factory_runtime.data_refusals import PartsDisagree, SourceUnavailable
+from ai_factory_runtime.errors import DataUnreadable
 from ai_factory_runtime.project import Project
+from ai_factory_runtime.sources import content_sha256
 
 CONSTRAINTS_FILE = "constraints.txt"
 LOCK_FILE = ".ai-factory/lock.yaml"
@@ -56,14 +59,14 @@ class Lineage:
     blueprints: Mapping[str, str] = field(default_factory=dict)
 
 
-def trace(project: Project, frame: pd.DataFrame) -> Lineage:
-    """What a model learned from these (canonical, protected) rows is made of."""
+def trace(project: Project, frame: pd.DataFrame, *, source: str) -> Lineage:
+    """What a model learned from these (canonical, protected) rows is made of; `source` is the hash of what they came from."""
     usecase, root = project.usecase, project.root
     commit, changed = git_changes(root)
     factory, blueprints = composed_of(root)
     return Lineage(
         source=usecase.data.source,
-        source_sha256=source_sha256(root / usecase.data.source),
+        source_sha256=source,
         rows_sha256=rows_sha256(frame),
         rows=len(frame),
         usecase_sha256=usecase_sha256(usecase),
@@ -82,13 +85,12 @@ def trace(project: Project, frame: pd.DataFrame) -> Lineage:
     )
 
 
-def source_sha256(source: Path) -> str:
-    """The sha256 of a file, or of the names and hashes of a folder's files; empty where there is neither."""
-    if not source.is_dir():
-        return file_sha256(source)
-    files = sorted(p for p in source.rglob("*") if p.is_file())
-    lines = [f"{p.relative_to(source).as_posix()}\n{file_sha256(p)}\n" for p in files]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+def source_sha256(usecase: UseCase, root: Path, read: pd.DataFrame | None = None) -> str:
+    """`sources.content_sha256`; empty where nothing is to be read there, because data.py has the rows from elsewhere."""
+    try:
+        return content_sha256(usecase, root, read)
+    except (DataUnreadable, SourceUnavailable, PartsDisagree):
+        return ""
 
 
 def file_sha256(path: Path) -> str:

@@ -19,7 +19,7 @@ from ai_factory_runtime.contract import hold, quarantine, require
 from ai_factory_runtime.errors import DataUnreadable, LeakageFound, ProjectCodeFailed
 from ai_factory_runtime.jsontext import to_json
 from ai_factory_runtime.leakage import find_leaks
-from ai_factory_runtime.lineage import Lineage, trace, usecase_json
+from ai_factory_runtime.lineage import Lineage, source_sha256, trace, usecase_json
 from ai_factory_runtime.pii import protect, read_key
 from ai_factory_runtime.project import Project
 from ai_factory_runtime.project_code import call
@@ -61,6 +61,7 @@ def prepare(project: Project, folder: Path, say: Progress) -> Prepared:
     key = read_key(data.pii)
     say("read", data.source)
     raw = read(project)
+    source = source_sha256(usecase, project.root, raw)
     say("contract", f"{len(raw)} rows")
     examined = hold(raw, data)
     write_atomically(folder / CONTRACT, to_json(examined.report.document()))
@@ -85,7 +86,7 @@ def prepare(project: Project, folder: Path, say: Progress) -> Prepared:
         how=found.how,
         cleansing=cleansed.facts.sentences(),
     )
-    return Prepared(frame, found, facts, trace(project, frame))
+    return Prepared(frame, found, facts, trace(project, frame, source=source))
 
 
 def read(project: Project) -> pd.DataFrame:

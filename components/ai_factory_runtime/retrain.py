@@ -147,8 +147,8 @@ def run_moment(run_id: str) -> dt.datetime | None:
 
 
 def _facts(project: Project) -> dict[str, str]:
-    source = project.root / project.usecase.data.source
-    return {"source_sha256": source_sha256(source), "code_sha256": code_sha256(project.root)}
+    source = source_sha256(project.usecase, project.root)
+    return {"source_sha256": source, "code_sha256": code_sha256(project.root)}
 
 
 def _made(project: Project, stage: str, decision: Decision, made: RunResult, now: dt.datetime) -> Notice:

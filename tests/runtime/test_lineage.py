@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from ai_factory_runtime.lineage import git_state, rows_sha256, trace
+from ai_factory_runtime.lineage import git_state, rows_sha256, source_sha256, trace
 from ai_factory_runtime.project import Project
 from helpers_runtime import SOURCE, load, make_project, real_rows
 
@@ -23,7 +23,8 @@ def project(tmp_path: Path) -> Project:
 
 
 def lineage(project: Project) -> dict[str, object]:
-    return dataclasses.asdict(trace(project, load(project.usecase, project.root)))
+    rows = load(project.usecase, project.root)
+    return dataclasses.asdict(trace(project, rows, source=source_sha256(project.usecase, project.root, rows)))
 
 
 def test_nothing_changed_means_the_same_lineage(project: Project) -> None:
