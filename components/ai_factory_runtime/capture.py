@@ -13,9 +13,9 @@ import datetime as dt
 import json
 import logging
 import os
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +35,10 @@ QUEUED_REQUESTS = 1000
 ROWS_PER_REQUEST = 200
 FILE_BYTES = 8_000_000
 TOTAL_BYTES = 64_000_000
-PER_SECOND = 50.0  # requests, on average; more would only make the kept window shorter
+WRITE_SECONDS = 0.25
+BLOCK_BYTES = 1_000_000
+ROWS_AT_ONCE = 2000
+ROWS_PER_SECOND = 100.0  # on average; more would only make the kept window shorter, and answers wait for the writer
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +59,7 @@ class Exchange:
 class Capture:
     """Writes a sample of the exchanges it is offered. `rate` is the share of requests kept, from 0 (none) to 1 (all).
 
-    Of many requests `per_second` are kept on average, so that the newest files reach back as far as they can. `keep_ids`
+    Of many requests `rows_per_second` are kept on average, so that the newest files reach back as far as they can. `keep_ids`
     says what may be kept of the rows' ids; None: nothing. `code` is the sha256 of the code that answers (`lineage.code_sha256`), for the monitor to compare with the model's.
     """
 
@@ -69,61 +72,71 @@ class Capture:
     dropped: int = 0
     code: str = ""
     keep_ids: Keep | None = None
-    per_second: float = PER_SECOND
+    rows_per_second: float = ROWS_PER_SECOND
     kept: int = 0
     passed_over: int = 0
 
     def __post_init__(self) -> None:
-        self._queue: queue.Queue[Exchange | None] = queue.Queue(QUEUED_REQUESTS)
+        self._waiting: deque[Exchange] = deque()
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="capture", daemon=True)
         self._path: Path | None = None
         self._failed = False
-        self._room, self._filled = float(QUEUED_REQUESTS), time.monotonic()
+        self._room, self._filled = float(ROWS_AT_ONCE), time.monotonic()
 
     def start(self) -> None:
         """Start writing."""
         self._thread.start()
 
     def close(self, timeout: float = 10.0) -> None:
-        """Write what is queued, then stop. Waits at most `timeout` seconds."""
-        try:
-            self._queue.put(None, timeout=timeout)
-        except queue.Full:
-            return
+        """Write what waits, then stop. Waits at most `timeout` seconds."""
+        self._ended.set()
         if self._thread.ident is not None:
             self._thread.join(timeout)
 
     def offer(self, exchange: Exchange) -> None:
-        """Take an exchange, or leave it: never waits, never raises."""
-        if self.rate <= 0 or (self.rate < 1 and self.random.random() >= self.rate) or not self._has_room():
+        """Take an exchange, or leave it: never waits, never raises, and wakes no thread."""
+        if self.rate <= 0 or (self.rate < 1 and self.random.random() >= self.rate) or not self._has_room(exchange):
             return
-        try:
-            self._queue.put_nowait(exchange)
-        except queue.Full:
+        if len(self._waiting) >= QUEUED_REQUESTS:
             self.dropped += 1
+        else:
+            self._waiting.append(exchange)
 
-    def _has_room(self) -> bool:
-        """Whether this second may hold one more: a bucket of QUEUED_REQUESTS that fills by `per_second`."""
+    def _has_room(self, exchange: Exchange) -> bool:
+        """Whether its rows may be kept now: a bucket of ROWS_AT_ONCE rows that fills by `rows_per_second`."""
         at = time.monotonic()
-        self._room = min(float(QUEUED_REQUESTS), self._room + (at - self._filled) * self.per_second)
+        self._room = min(float(ROWS_AT_ONCE), self._room + (at - self._filled) * self.rows_per_second)
         self._filled = at
-        if self._room < 1:
+        rows = min(len(exchange.rows), ROWS_PER_REQUEST)
+        if self._room < rows:
             self.passed_over += 1
             return False
-        self._room -= 1
+        self._room -= rows
         return True
 
     def _work(self) -> None:
-        while (exchange := self._queue.get()) is not None:
-            try:
-                self._append(self._lines(exchange))
-                self.kept += 1
-                self._failed = False
-            except OSError as error:
-                self.dropped += 1
-                if not self._failed:  # once, not for each request
-                    _log.warning("requests are not captured: %s", error)
-                self._failed = True
+        ended = False
+        while not ended:
+            ended = self._ended.wait(WRITE_SECONDS)
+            while self._waiting:
+                self._write_some()
+
+    def _write_some(self) -> None:
+        """Write what waits, up to a block."""
+        lines, taken = bytearray(), 0
+        while self._waiting and len(lines) < min(BLOCK_BYTES, self.file_bytes // 4):
+            lines += self._lines(self._waiting.popleft())
+            taken += 1
+        try:
+            self._append(lines)
+            self.kept += taken
+            self._failed = False
+        except OSError as error:
+            self.dropped += taken
+            if not self._failed:  # once, not for each request
+                _log.warning("requests are not captured: %s", error)
+            self._failed = True
 
     def _lines(self, exchange: Exchange) -> bytes:
         rows, prediction = exchange.rows, exchange.prediction
@@ -150,7 +163,7 @@ class Capture:
         ]
         return ("\n".join(lines) + "\n").encode("utf-8", "surrogatepass")
 
-    def _append(self, lines: bytes) -> None:
+    def _append(self, lines: bytes | bytearray) -> None:
         if self._path is None or not self._path.exists() or self._path.stat().st_size + len(lines) > self.file_bytes:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._delete_oldest(self.total_bytes - self.file_bytes)

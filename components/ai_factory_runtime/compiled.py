@@ -26,7 +26,7 @@ from ai_factory_runtime.encoding import NotEncodable, make_encoder
 from ai_factory_runtime.package import Prediction, Signature, decide
 from ai_factory_runtime.rows import Floats, Layout, Rows
 
-FEW_ROWS = 64  # above, scikit-learn's own loop over the trees is as quick
+FEW_ROWS = 128  # above, scikit-learn's own loop over the trees is quicker
 
 Engine = Literal["treelite", "numpy", "scikit-learn"]
 Raw = Callable[[Floats], Floats]  # a matrix -> probabilities (rows, classes the model saw), or values (rows, 1)

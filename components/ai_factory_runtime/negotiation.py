@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
+from random import Random
 
 from ai_factory_runtime.requests import BAD_REQUEST, MAX_REASONS, TOO_LARGE, RequestRefused
 
@@ -13,6 +13,7 @@ JSON, CSV = "application/json", "text/csv"
 NOT_ACCEPTABLE, UNSUPPORTED = 406, 415
 MAX_BODY = 6 * 1024 * 1024  # as SageMaker's own limit
 
+_RANDOM = Random()  # noqa: S311 - a request's name need not be hard to guess, and is made in a microsecond
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _REASONS = re.compile(r"(?:^|[;, ])reasons=([0-9]{1,4})(?:$|[;, ])")
 _CHARSET = re.compile(r"charset\s*=\s*\"?([^\s\";]+)")
@@ -47,7 +48,7 @@ class Headers:
     @property
     def request_id(self) -> str:
         """The caller's name for the request if it is a plain one, else a new one."""
-        return self.x_request_id if _ID.fullmatch(self.x_request_id) else uuid.uuid4().hex
+        return self.x_request_id if _ID.fullmatch(self.x_request_id) else f"{_RANDOM.getrandbits(128):032x}"
 
     def body_type(self) -> str:
         """application/json or text/csv, in UTF-8, not compressed and not too large. Raises RequestRefused."""

@@ -135,14 +135,17 @@ class Service(FastAPI):
         request_id = headers.request_id
         reply = await self._reply(scope["method"], headers, request_id, receive)
         await _send(send, reply, request_id)
-        seconds, answer = time.perf_counter() - started, reply.answer
+        seconds, at, answer = time.perf_counter() - started, now(), reply.answer
         model = self.answering.endpoint.model if answer is None else answer.model
         rows = 0 if answer is None else len(answer.rows)
         if answer is not None:
-            self.capture.offer(Exchange(now(), request_id, model.version, model.digest, answer.rows, answer.prediction))
+            self.capture.offer(Exchange(at, request_id, model.version, model.digest, answer.rows, answer.prediction))
         self.metrics.observe(reply.status, model.version, rows, seconds)
-        if _log.isEnabledFor(logging.INFO):
-            _log.info("%s", _line(request_id, reply.status, rows, seconds, model.version))
+        # Every part of the line is a number or made of plain characters.
+        _log.info(
+            f'{{"at": "{at}", "event": "invocation", "request_id": "{request_id}", "status": {reply.status}, '
+            f'"rows": {rows}, "ms": {seconds * 1000:.2f}, "model_version": {model.version}}}'
+        )
 
     async def _reply(self, method: str, headers: Headers, request_id: str, receive: Receive) -> _Reply:
         """The reply to a call, whatever happens."""
@@ -216,12 +219,6 @@ async def _read_body(receive: Receive) -> bytes:
     except TimeoutError:
         raise RequestRefused(TIMEOUT, f"The body did not arrive within {BODY_SECONDS:.0f} s.") from None
     return bytes(body)
-
-
-def _line(request_id: str, status: int, rows: int, seconds: float, version: int) -> str:
-    milliseconds = round(seconds * 1000, 2)
-    line = {"event": "invocation", "request_id": request_id, "status": status, "rows": rows, "ms": milliseconds}
-    return json.dumps({"at": now(), **line, "model_version": version})
 
 
 def _log_failure(error: Exception, request_id: str) -> None:

@@ -25,6 +25,7 @@ from ai_factory_runtime.service import Limits, Service, now
 MAX_CONNECTIONS = 256
 BACKLOG = 1024
 SHUTDOWN_SECONDS = 10
+SWITCH_SECONDS = 0.0005  # a thread that writes captures gives way to an answer this soon
 CAPTURE_VARIABLE = "AI_FACTORY_CAPTURE_RATE"
 SECONDS_VARIABLE = "AI_FACTORY_REQUEST_SECONDS"
 
@@ -58,6 +59,7 @@ def serve(project: Project, stage: str, host: str = "127.0.0.1", port: int = 808
     _log_to_stderr()
     app = create_app(project, stage)
     listener = _listen(host, port)
+    sys.setswitchinterval(SWITCH_SECONDS)
     threadpool_limits(limits=1)  # one row gains nothing from more threads, and waking them costs more than the answer
     server = uvicorn.Server(
         uvicorn.Config(
@@ -112,6 +114,8 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _log_to_stderr() -> None:
     """One JSON object a line for our own events; warnings and errors of others as they come."""
+    # Not in the lines, and looked up for each of them otherwise.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
