@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from ai_factory_runtime.lineage import git_state, rows_sha256, source_sha256, trace
-from ai_factory_runtime.project import Project
+from ai_factory_runtime.project import Project, open_project
 from helpers_runtime import SOURCE, load, make_project, real_rows
 
 
@@ -37,7 +37,7 @@ def test_nothing_changed_means_the_same_lineage(project: Project) -> None:
         (SOURCE, {"source_sha256", "rows_sha256"}),
         ("src/model.py", {"code_sha256"}),
         ("constraints.txt", {"constraints_sha256"}),
-        ("usecase.yaml", {"usecase_sha256"}),
+        ("usecase.yaml", {"usecase_sha256", "seed"}),
     ],
 )
 def test_each_changed_file_shows_where_it_counts(project: Project, file: str, changes: set[str]) -> None:
@@ -46,7 +46,7 @@ def test_each_changed_file_shows_where_it_counts(project: Project, file: str, ch
     path.write_text(
         path.read_text().replace("0.01", "0.02").replace("= 1", "= 2").replace("==2", "==3").replace(": 7", ": 8")
     )
-    after = lineage(project)
+    after = lineage(open_project(project.package, project.hooks, root=project.root))
     assert {k for k in before if before[k] != after[k]} == changes
 
 
