@@ -11,11 +11,12 @@ from typing import Any
 import pandas as pd
 from ai_factory_runtime.endpoint import Call, open_endpoint
 from ai_factory_runtime.frames import to_canonical
-from ai_factory_runtime.package import Signature, package_digest, predict, write_package
+from ai_factory_runtime.observations import Observed, Recorder
+from ai_factory_runtime.package import Prediction, Signature, load_package, package_digest, predict, write_package
 from ai_factory_runtime.project import Project
-from ai_factory_runtime.rollout import Rollout
-from ai_factory_runtime.rollouts import start
-from ai_factory_runtime.router import Router
+from ai_factory_runtime.rollout import CHALLENGER, CHAMPION, Arm, Rollout
+from ai_factory_runtime.rollouts import find_rollout, observation_folder, start
+from ai_factory_runtime.router import Router, position
 from ai_factory_runtime.sketch import build_sketch
 from ai_factory_runtime.stages import deploy
 from ai_factory_spec.usecase import Deployment
@@ -27,10 +28,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
+ARMS: tuple[Arm, Arm] = (CHAMPION, CHALLENGER)
+
 
 def with_terms(project: Project, **terms: Any) -> Project:
     """The project with these fields of deployment.rollout; no waiting unless it is asked for."""
-    document = {"strategy": "canary", "wait_minutes": 0, "min_requests": 50, "step_percent": 50, **terms}
+    document = {"strategy": "canary", "wait_minutes": 0, "min_requests": 200, "step_percent": 50, **terms}
     deployment = Deployment.model_validate({"rollout": document})
     return dataclasses.replace(project, usecase=project.usecase.model_copy(update={"deployment": deployment}))
 
@@ -47,12 +50,12 @@ def fragile() -> Any:
 
 def slow() -> Any:
     """Takes tens of milliseconds for one row."""
-    forest = RandomForestClassifier(800, max_depth=3, random_state=0)
+    forest = RandomForestClassifier(300, max_depth=3, random_state=0)
     return make_pipeline(make_column_transformer(_numbers()), forest)
 
 
-def _turned(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.assign(churned=rows["churned"].map({"yes": "no", "no": "yes"}))
+def _mostly_yes(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(churned=rows["churned"].where(rows.index % 8 == 0, "yes"))
 
 
 def _without_gold(rows: pd.DataFrame) -> pd.DataFrame:
@@ -65,7 +68,7 @@ def _as_they_are(rows: pd.DataFrame) -> pd.DataFrame:
 
 KINDS: dict[str, tuple[Callable[[], Any], Callable[[pd.DataFrame], pd.DataFrame]]] = {
     "good": (lambda: make_estimator("binary"), _as_they_are),
-    "turned": (lambda: make_estimator("binary"), _turned),
+    "eager": (lambda: make_estimator("binary"), _mostly_yes),
     "fragile": (fragile, _without_gold),
     "slow": (slow, _as_they_are),
 }
@@ -113,6 +116,27 @@ def begin(project: Project, number: int, stage: str = "dev") -> Rollout:
 def open_router(project: Project, stage: str = "dev", **times: float) -> Router:
     """A router that follows nothing by itself: tests call `refresh`, unless they `start` it."""
     return Router(project, open_endpoint(project, stage), **times)
+
+
+def answered(project: Project, stage: str = "dev", count: int = 900) -> dict[str, tuple[int, str]]:
+    """A server's work, all at once: the models' own answers to requests of one row, each arm's written down as a router does.
+
+    Returns the version that answered and its answer, by request.
+    """
+    rollout = find_rollout(project, stage)
+    recorder = Recorder(observation_folder(project, rollout))
+    rows, told = make_rows(count, seed=9), {}
+    packages = [load_package(project.models / f"run-{c.version}") for c in (rollout.champion, rollout.challenger)]
+    answers = [p.predict(to_canonical(rows, p.signature.features)) for p in packages]
+    for i in range(count):
+        arm = int(position(rollout.rollout_id, f"r{i}") * 100 < rollout.share)
+        shares = answers[arm].probabilities
+        assert shares is not None
+        one = Prediction(answers[arm].values[[i]], shares[[i]])
+        recorder.add(Observed(rollout.step, ARMS[arm], f"r{i}", one, slow=False))
+        told[f"r{i}"] = ((rollout.champion, rollout.challenger)[arm].version, str(one.values[0]))
+    recorder.close()
+    return told
 
 
 def calls(project: Project, count: int, *, prefix: str = "r", seed: int = 9) -> list[Call]:

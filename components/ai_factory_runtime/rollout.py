@@ -224,7 +224,7 @@ def _checks(terms: Terms, seen: StepSeen) -> tuple[Check, ...]:
     if terms.max_p99_ms is not None:
         found.append(_latency(terms, seen.challenger))
     if terms.strategy != "all-at-once":
-        found.append(_shift(seen))
+        found.append(_shift(terms, seen))
         if judges_quality(terms):
             found.append(_quality(terms, seen))
     return tuple(found)
@@ -254,13 +254,17 @@ def _latency(terms: Terms, arm: ArmSeen) -> Check:
     return Check("latency", "within" if arm.slow_rate <= P99 else "open", said)
 
 
-def _shift(seen: StepSeen) -> Check:
-    """The worst of all looks; before the first there is nothing to say."""
+def _shift(terms: Terms, seen: StepSeen) -> Check:
+    """Broken by any look beyond chance; within only where the last look finds no more than is allowed, chance or not."""
     if not seen.shifts:
         return Check("prediction shift", "open", "predictions are not compared yet")
-    worst = max(seen.shifts, key=lambda s: s.psi / s.limit)
-    said = f"PSI of the {worst.output} is {worst.psi:.3f} after {worst.requests} requests, {worst.limit:.3f} may be"
-    return Check("prediction shift", "broken" if worst.psi > worst.limit else "within", said)
+    beyond = [s for s in seen.shifts if s.psi > s.limit]
+    last = [s for s in seen.shifts if s.requests == seen.shifts[-1].requests]
+    worst = max(beyond or last, key=lambda s: s.psi)
+    said = f"PSI of the {worst.output} is {worst.psi:.3f} after {worst.requests} requests, {terms.max_prediction_shift:g} may be"
+    if not beyond and worst.psi > terms.max_prediction_shift:
+        return Check("prediction shift", "open", f"{said}; up to {worst.limit:.3f} may be chance")
+    return Check("prediction shift", "broken" if beyond else "within", said)
 
 
 def _quality(terms: Terms, seen: StepSeen) -> Check:

@@ -94,6 +94,7 @@ def test_a_linear_rollout_goes_step_by_step_to_its_promotion() -> None:
         ({}, "0 of 200 requests"),
         (seen(arm(199)), "199 of 200 requests"),
         (seen(shifts=()), "not compared yet"),
+        (seen(shifts=(Shift("prediction", 200, 0.3, 0.4),)), "0.2 may be; up to 0.400 may be chance"),
         (seen(arm(400, failures=6)), "6 of 400 requests failed"),
         (seen(arm(400, slow=6)), "6 of 400 requests took more than 50 ms"),
     ],

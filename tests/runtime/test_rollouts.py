@@ -32,7 +32,7 @@ from ai_factory_runtime.rollouts import (
 )
 from ai_factory_runtime.stages import deployed
 from ai_factory_spec.usecase import Latency
-from helpers_rollout import begin, calls, make_champion, open_router, put, with_terms
+from helpers_rollout import answered, begin, calls, make_champion, open_router, put, with_terms
 from helpers_serving import make_package, make_usecase
 
 
@@ -57,15 +57,6 @@ def sign(project: Project, version: int) -> Path:
     for role, by in (("owner", "Ada"), ("consumer", "Grace")):
         release = approve(project, version, role=role, by=by)
     return release.path
-
-
-def answered(project: Project, count: int) -> None:
-    """A server's work: requests answered under the rollout, and written down."""
-    router = open_router(project)
-    router.refresh()
-    for call in calls(project, count):
-        router.answer(call)
-    router.close()
 
 
 def test_a_rollout_begins_with_the_terms_of_the_use_case_and_keeps_them(project: Project) -> None:
@@ -133,7 +124,7 @@ def test_files_that_are_not_the_registered_ones_are_refused(project: Project) ->
 def test_a_good_version_is_promoted_and_its_record_is_kept(project: Project) -> None:
     begun = begin(project, 2)
     assert look(project, begun).action == "hold"
-    answered(project, 140)
+    answered(project)
     assert look(project, begun).action == "promote"
     assert deployed(project, "dev").version == 1
     done = decide_now(project, "dev")
@@ -160,16 +151,27 @@ def test_an_approval_withdrawn_meanwhile_turns_the_promotion_into_the_way_back(p
     put(project, 1, "prod")
     record = sign(project, 2)
     begin(project, 2, "prod")
-    router = open_router(project, "prod")
-    router.refresh()
-    for call in calls(project, 140):
-        router.answer(call)
-    router.close()
+    answered(project, "prod")
     record.unlink()
     done = decide_now(project, "prod")
     assert done.rollout.status == "rolled back"
     assert "not approved" in done.decision.reason
     assert deployed(project, "prod").version == 1
+
+
+def test_an_unsigned_challenger_that_was_written_into_a_file_never_answers(project: Project) -> None:
+    begin(project, 2)
+    document = json.loads(rollout_file(project, "dev").read_text(encoding="utf-8")) | {"stage": "prod"}
+    rollout_file(project, "prod").write_text(json.dumps(document), encoding="utf-8")
+    sign(project, 1)
+    put(project, 1, "prod")
+    router = open_router(project, "prod")
+    router.refresh()
+    assert router.rollout is None
+    assert {router.answer(call).model.version for call in calls(project, 20)} == {1}
+    router.close()
+    ended = find_rollout(project, "prod")
+    assert (ended.status, "not approved" in ended.events[-1].reason) == ("rolled back", True)
 
 
 def test_a_stage_that_was_given_another_model_by_hand_ends_the_rollout(project: Project) -> None:
@@ -192,7 +194,7 @@ def test_a_kill_between_deploying_and_noting_it_is_made_good(project: Project) -
 def test_killed_at_any_step_of_a_promotion_the_next_decision_finishes_it(project: Project, victim: str) -> None:
     """The process kills itself, as an out-of-memory killer does, before and after it deploys."""
     begin(project, 2)
-    answered(project, 140)
+    answered(project)
     child = os.fork()
     if child == 0:
         setattr(rollouts, victim, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
@@ -222,7 +224,7 @@ def test_a_full_disk_leaves_the_rollout_where_it_stood(project: Project, monkeyp
 
 def test_many_who_decide_at_once_promote_once(project: Project) -> None:
     begin(project, 2)
-    answered(project, 140)
+    answered(project)
     outcomes: list[str] = []
 
     def decide() -> None:
@@ -244,15 +246,10 @@ def test_a_worse_version_goes_back_when_the_true_values_arrive(project: Project,
     """Version 2 answers well, but the labels say otherwise for its requests."""
     judged = with_terms(project, max_quality_drop=0.02)
     begin(judged, 2)
-    router = open_router(judged)
-    router.refresh()
     told = ["request_id,churned"]
-    for call in calls(judged, 260):
-        answer = router.answer(call)
-        value = str(answer.prediction.values[0])
+    for request, (version, value) in answered(judged).items():
         turned = {"yes": "no", "no": "yes"}[value]
-        told.append(f"{call.request_id},{turned if answer.model.version == 2 else value}")
-    router.close()
+        told.append(f"{request},{turned if version == 2 else value}")
     assert decide_now(judged, "dev").decision.action == "hold"
     labels = tmp_path / "labels.csv"
     labels.write_text("\n".join(told) + "\n", encoding="utf-8")
