@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
-from ai_factory_runtime.frames import to_canonical
+from ai_factory_runtime.frames import read_table, to_canonical
+from ai_factory_runtime.requests import RequestSchema
+from ai_factory_runtime.screening import screen
 from ai_factory_spec import UseCase
 
 from {{ cookiecutter.package }}.features import build
@@ -26,6 +31,29 @@ def test_a_row_alone_gets_the_same_numbers_as_among_many(usecase: UseCase, frame
     for position in range(0, len(frame), 97):
         alone = dense(transformer.transform(frame.iloc[[position]]))
         np.testing.assert_array_equal(alone[0], together[position])
+
+
+def test_training_batch_and_endpoint_make_the_same_numbers_of_the_same_rows(
+    usecase: UseCase, rows: pd.DataFrame, tmp_path: Path
+) -> None:
+    """A file as training reads it, as a batch reads it, and its rows as JSON and CSV requests: equal to the last bit."""
+    data, source = usecase.data, tmp_path / "rows.csv"
+    rows.to_csv(source, index=False)
+    learned = to_canonical(read_table(source, data.contract), data.contract.columns)
+    names = [c.name for c in data.features]
+    transformer = build(usecase).fit(learned[names], learned[data.target])
+    expected = dense(transformer.transform(learned[names]))
+    raw = pd.read_csv(source, dtype=str, keep_default_na=False)
+    plain = learned[names].astype(object)
+    records = plain.where(plain.notna(), None).to_dict(orient="records")
+    schema = RequestSchema(data.features, ignored=frozenset(c.name for c in data.contract.columns) - set(names))
+    ways = {
+        "batch": screen(raw, data.features).frame,
+        "json": schema.read_json(json.dumps({"records": records}).encode()),
+        "csv": schema.read_csv(source.read_bytes()),
+    }
+    for way, frame in ways.items():
+        np.testing.assert_array_equal(dense(transformer.transform(frame)), expected, err_msg=way)
 
 
 def test_the_features_differ_between_different_rows(usecase: UseCase, frame: pd.DataFrame) -> None:
