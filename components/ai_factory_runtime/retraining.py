@@ -57,7 +57,7 @@ def decision_for(
     """The rule. `last` is when retraining was asked for before; a time in the future (a clock set back) is ignored."""
     if not kinds:
         return Retraining(False, "the window is too small to judge" if too_small else "nothing moved")
-    moved = " and ".join(SAID[kind] for kind in kinds)
+    moved = ", ".join(SAID[kind] for kind in kinds)
     if not on_drift:
         return Retraining(False, f"{moved}, but monitoring.retraining.on_drift is off")
     if last is not None and dt.timedelta() <= now - last < cooldown:
