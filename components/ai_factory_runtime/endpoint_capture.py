@@ -14,14 +14,16 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from ai_factory_spec import UseCase, load_usecase
 
 from ai_factory_runtime.atomic import write_atomically
-from ai_factory_runtime.frames import dump_rows
+from ai_factory_runtime.errors import PiiKeyMissing
+from ai_factory_runtime.labels import protected_ids
 from ai_factory_runtime.package import SIGNATURE, Signature
 from ai_factory_runtime.project import PROJECT_VARIABLE, USECASE_FILE
 from ai_factory_runtime.requests import RequestRefused, RequestSchema
@@ -40,10 +42,11 @@ def convert(source: Path, target: Path, signature: Signature, usecase: UseCase) 
     Without a usable exchange nothing is written.
     """
     names = {c.name for c in usecase.data.contract.columns} - {c.name for c in signature.features}
-    schema, counts, lines = RequestSchema(signature.features, ignored=frozenset(names)), Counter[str](), []
+    own = usecase.data.id if usecase.data.id in names else None
+    schema, counts, lines = RequestSchema(signature.features, frozenset(names), own), Counter[str](), []
     for record in _records(source):
         try:
-            entries = _entries(record, schema, signature)
+            entries = _entries(record, schema, signature, usecase)
         except _Unusable as reason:
             counts[str(reason)] += 1
             continue
@@ -65,7 +68,9 @@ def _records(source: Path) -> Iterator[dict[str, Any] | None]:
             yield record if isinstance(record, dict) else None
 
 
-def _entries(record: dict[str, Any] | None, schema: RequestSchema, signature: Signature) -> list[dict[str, Any]]:
+def _entries(
+    record: dict[str, Any] | None, schema: RequestSchema, signature: Signature, usecase: UseCase
+) -> list[dict[str, Any]]:
     """One entry for each row of an exchange, as `capture` writes them. Raises _Unusable."""
     try:
         if record is None:
@@ -76,19 +81,32 @@ def _entries(record: dict[str, Any] | None, schema: RequestSchema, signature: Si
             raise _Unusable("the answer is not JSON, so it names no model")
         answer = json.loads(_body(answered))
         model, predictions = answer["model"], answer["predictions"]
-        read = schema.read_csv if "csv" in str(asked["observedContentType"]) else schema.read_json
-        rows = dump_rows(read(_body(asked)), schema.features)["data"]
+        rows = schema.read(_body(asked), text="csv" in str(asked["observedContentType"])).rows
     except RequestRefused:
         raise _Unusable("the request was refused") from None
     except (KeyError, TypeError, ValueError):
         raise _Unusable("not an exchange with this service") from None
     if len(rows) != len(predictions):
         raise _Unusable("not an exchange with this service")
-    common = {"at": about["inferenceTime"], "request": about["eventId"], **{k: model[k] for k in ("version", "digest")}}
+    # The id by which the caller knows the request: its own, else the one in the answer; true values come with it later.
+    request = about.get("inferenceId") or answer.get("request_id") or about["eventId"]
+    common = {"at": about["inferenceTime"], "request": request, **{k: model[k] for k in ("version", "digest")}}
+    ids = _ids(rows.ids, usecase) or [None] * len(rows)
     return [
-        {**common, "row": row, "prediction": p["prediction"], "probabilities": _shares(p, signature)}
-        for row, p in zip(rows, predictions, strict=True)
-    ]
+        {**common, "position": i, "id": ids[i], "row": row, "prediction": p["prediction"], "probabilities": _shares(p, signature)}
+        for i, (row, p) in enumerate(zip(rows.plain(), predictions, strict=True))
+    ]  # fmt: skip
+
+
+def _ids(values: Sequence[Any] | None, usecase: UseCase) -> list[str | None] | None:
+    """The rows' ids as the PII policy leaves them; without the key that it needs there are none."""
+    if values is None:
+        return None
+    try:
+        kept = protected_ids(usecase, pd.Series(values, dtype=object))
+    except PiiKeyMissing:
+        return None
+    return [None if pd.isna(value) else str(value) for value in kept]
 
 
 def _shares(prediction: dict[str, Any], signature: Signature) -> list[float] | None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from ai_factory_spec.usecase import Column
+from ai_factory_spec.usecase import Column, UseCase
 
 from ai_factory_runtime.pii import protect, read_key
 from ai_factory_runtime.project import Project
@@ -94,10 +94,10 @@ def id_texts(values: pd.Series[Any]) -> pd.Series[Any]:
     return values.astype(object).map(_id_text, na_action="ignore")
 
 
-def protected_ids(project: Project, values: pd.Series[Any]) -> pd.Series[Any]:
+def protected_ids(usecase: UseCase, values: pd.Series[Any]) -> pd.Series[Any]:
     """Ids as they were captured: as text, and as the PII policy leaves them. Missing where the policy drops them."""
-    name = project.usecase.data.id or "id"
-    rules = tuple(rule for rule in project.usecase.data.pii if rule.column == name)
+    name = usecase.data.id or "id"
+    rules = tuple(rule for rule in usecase.data.pii if rule.column == name)
     kept = protect(id_texts(values).to_frame(name), rules, read_key(rules))
     return kept[name] if name in kept.columns else pd.Series(None, index=values.index, dtype=object)
 
@@ -129,7 +129,7 @@ def _read(project: Project, file: Path) -> pd.DataFrame:
     found[REQUEST] = _filled(raw[REQUEST]) if REQUEST in wanted and data.id != REQUEST else absent
     rows = pd.to_numeric(raw[ROW], errors="coerce") if ROW in wanted and data.id != ROW else absent.astype("float64")
     found[ROW] = rows.fillna(0).astype("int64")
-    found["id"] = protected_ids(project, _filled(raw[data.id])) if data.id in wanted else absent
+    found["id"] = protected_ids(project.usecase, _filled(raw[data.id])) if data.id in wanted else absent
     return found
 
 

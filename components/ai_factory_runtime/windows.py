@@ -106,7 +106,7 @@ def _truth(project: Project, package: ModelPackage, raw: pd.DataFrame, labels: L
     if labels is None or not len(labels.by_id) or name is None or name not in raw.columns:
         return own
     nobody = pd.Series(None, index=raw.index, dtype=object)
-    keys = pd.DataFrame({"request": nobody, "position": 0, "id": protected_ids(project, raw[name])})
+    keys = pd.DataFrame({"request": nobody, "position": 0, "id": protected_ids(project.usecase, raw[name])})
     joined = join(labels, keys).astype(object)
     return joined if own is None else own.astype(object).where(own.notna(), joined)
 

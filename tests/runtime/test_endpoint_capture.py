@@ -118,3 +118,20 @@ def test_the_job_starts_it_as_a_module(project: Project, package: ModelPackage, 
     done = subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, f"1 {CONVERTED}\n")
     assert len((tmp_path / "to" / "endpoint.jsonl").read_text(encoding="utf-8").splitlines()) == 3
+
+
+def test_true_values_find_their_rows_by_the_request_the_caller_knows_and_by_the_id(
+    project: Project, package: ModelPackage, tmp_path: Path
+) -> None:
+    rows = make_rows(3, seed=7)
+    records = [{**r, "customer": c} for r, c in zip(as_records(rows, project), rows["customer"], strict=True)]
+    own = exchange(project, json.dumps({"records": records}))
+    named = exchange(project, json.dumps({"records": records, "reasons": 1}))
+    named["eventMetadata"]["inferenceId"] = "order-7"
+    convert(store(tmp_path / "s3", own, named), tmp_path / "captures", package.signature, project.usecase)
+    window = read_captures(tmp_path / "captures", package.digest, package.signature.features)
+    assert window is not None
+    answered = json.loads(own["captureData"]["endpointOutput"]["data"])["request_id"]
+    assert window.keys["request"].tolist() == [answered] * 3 + ["order-7"] * 3
+    assert window.keys["position"].tolist() == [0, 1, 2] * 2
+    assert window.keys["id"].tolist() == rows["customer"].tolist() * 2

@@ -110,7 +110,7 @@ def test_an_id_that_is_personal_data_is_joined_by_its_hash_and_never_kept(
     monkeypatch.setenv(KEY_VARIABLE, "a key of sixteen characters")
     hashed = with_rule(project, "hash")
     path = written(hashed, "customer,churned\nc1,yes\n")
-    kept = protected_ids(hashed, pd.Series(["c1"])).iloc[0]
+    kept = protected_ids(hashed.usecase, pd.Series(["c1"])).iloc[0]
     assert "c1" not in kept
     assert joined(hashed, path, keys(("q", 0, kept), ("q", 1, "c1"))) == ["yes", None]
     monkeypatch.delenv(KEY_VARIABLE)
