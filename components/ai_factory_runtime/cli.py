@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from ai_factory_spec.errors import FactoryError
 
-from ai_factory_runtime import commands_lineage, commands_monitoring, commands_steps
+from ai_factory_runtime import (
+    commands_data,
+    commands_lineage,
+    commands_monitoring,
+    commands_partitions,
+    commands_rollout,
+    commands_steps,
+)
+from ai_factory_runtime.commands_partitions import Backend, Jobs
 
 if TYPE_CHECKING:
     from ai_factory_runtime.project import Hooks, Project
@@ -53,30 +61,37 @@ def build_app(package: str, hooks: Hooks | Callable[[], Hooks]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
 
-    def project() -> Project:
+    def whole() -> Project:
         from ai_factory_runtime.project import open_project
 
         return open_project(package, hooks)
 
     command = command_name(package)
+    project = commands_partitions.choosing(app, whole)
     _add_training(app, project, command)
     _add_release(app, project, command)
     _add_production(app, project)
+    commands_data.add(app, project)
     commands_lineage.add(app, project, command)
     commands_steps.add(app, project, command)
     commands_monitoring.add(app, project, command)
+    commands_rollout.add(app, project, command)
+    commands_partitions.add(app, project, command)
     return app
 
 
 def _add_training(app: typer.Typer, project: ProjectOpener, command: str) -> None:
     @app.command()
-    def run(as_json: Json = False) -> None:
+    def run(backend: Backend = "loky", jobs: Jobs = None, as_json: Json = False) -> None:
         """Check the data, train, gate, compare, register, write the model card. Exit 4 where a check stops it."""
         from ai_factory_runtime import console
         from ai_factory_runtime.pipeline import STEPS
         from ai_factory_runtime.pipeline import run as run_pipeline
 
         opened = project()
+        if opened.usecase.model.partition_by is not None:
+            commands_partitions.run_all(opened, backend, jobs, command=command, as_json=as_json)
+            return
         with console.progress(STEPS, quiet=as_json) as progress:
             result = run_pipeline(opened, progress=progress)
         console.show_result(result, opened, command=command, as_json=as_json)
@@ -146,7 +161,9 @@ def _add_production(app: typer.Typer, project: ProjectOpener) -> None:
     def score(
         source: Annotated[
             Path | None,
-            typer.Argument(help="A CSV or Parquet file; without it, the one that data.source names.", metavar="INPUT"),
+            typer.Argument(
+                help="A CSV or Parquet file, or a folder of them; without it, what data.source names.", metavar="INPUT"
+            ),
         ] = None,
         out: Annotated[
             Path | None,
@@ -155,12 +172,13 @@ def _add_production(app: typer.Typer, project: ProjectOpener) -> None:
             ),
         ] = None,
         stage: Stage = "dev",
+        jobs: Jobs = None,
         as_json: Json = False,
     ) -> None:
-        """Score every row of a file with the stage's model."""
+        """Score every row with the stage's model. After a kill the same command goes on where it stopped."""
         from ai_factory_runtime import console
         from ai_factory_runtime.batch import score as score_rows
 
         opened = project()
         rows = source or opened.root / opened.usecase.data.source
-        console.show_scores(score_rows(opened, rows, out, stage), as_json=as_json)
+        console.show_scores(score_rows(opened, rows, out, stage, jobs=jobs), as_json=as_json)

@@ -49,6 +49,12 @@ def protect(frame: pd.DataFrame, rules: Sequence[Pii], key: bytes, *, keep_apart
     return protected
 
 
+def reveal(token: str, rules: Sequence[Pii], environment: Mapping[str, str] = os.environ) -> tuple[str, str]:
+    """(column, value) of a token that `protect` put there. Raises PiiKeyMissing, TokenUnreadable."""
+    tokenised = [rule for rule in rules if rule.action == "tokenise"]
+    return Tokens(read_key(tokenised, environment)).reveal(token, [rule.column for rule in tokenised])
+
+
 def _hider(rule: Pii, key: bytes) -> Callable[[Any], str | None]:
     if rule.action == "tokenise":
         tokens = Tokens(key)
