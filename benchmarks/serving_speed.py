@@ -139,7 +139,7 @@ def lay_out(folder: Path, pipeline: Pipeline, held_out: pd.DataFrame, usecase: A
     (root / "usecase.yaml").write_text(json.dumps(usecase.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
     project = Project(root, "speed", usecase, Hooks(None, None, None))  # type: ignore[arg-type]
     signature = Signature("speed", "binary", data.features, data.column("outcome"), ("no", "yes"), "yes", 0.5)
-    documents = {name: b"{}" for name in ("metrics.json", "lineage.json", "card.md", "card.html")}
+    documents = dict.fromkeys(("metrics.json", "lineage.json", "card.md", "card.html"), b"{}")
     documents[ACCELERATOR] = examine(pipeline, signature, held_out).to_json()
     sketch = build_sketch(held_out, data.features, predict(pipeline, signature, held_out))
     package = project.models / "run"

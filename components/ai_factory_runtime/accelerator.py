@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ai_factory_runtime.choices import Choice
 from ai_factory_runtime.compiled import Compiled, Engine, compile_model
 from ai_factory_runtime.package import ACCELERATOR, PARITY_TOLERANCE, ModelPackage, Prediction, Signature, predict
 from ai_factory_runtime.rows import Layout, rows_of
@@ -41,6 +42,12 @@ class Acceleration:
     def compiled(self) -> bool:
         """Whether anything but scikit-learn answers."""
         return (self.engine, self.features) != ("scikit-learn", "scikit-learn")
+
+    def choices(self) -> tuple[Choice, ...]:
+        """What the model card says of it."""
+        compared = f"{self.reason} on {self.rows} rows: {self.labels_changed} labels changed, the largest difference is {self.largest_difference:.2g}, {self.tolerance:g} is allowed"
+        named = self.engine if self.engine == self.features else f"{self.engine}, with features by {self.features}"
+        return (Choice("answers a few rows", named, compared if self.rows else self.reason),)
 
     def to_json(self) -> bytes:
         """As in the package."""

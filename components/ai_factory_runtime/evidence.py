@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ai_factory_runtime import gates as gate
+from ai_factory_runtime.accelerator import examine
 from ai_factory_runtime.card import SECTIONS, CardFacts, render_html, render_markdown
 from ai_factory_runtime.comparison import Comparison
 from ai_factory_runtime.data_sheet import SECTIONS as SHEET_SECTIONS
 from ai_factory_runtime.data_sheet import SHEET_HTML, SHEET_MARKDOWN, data_sheet_facts, render_data_sheet
 from ai_factory_runtime.gates import GateResult
 from ai_factory_runtime.jsontext import to_json
-from ai_factory_runtime.package import CARD_HTML, CARD_MARKDOWN, LINEAGE, METRICS
+from ai_factory_runtime.package import ACCELERATOR, CARD_HTML, CARD_MARKDOWN, LINEAGE, METRICS
 from ai_factory_runtime.prepare import Prepared
 from ai_factory_runtime.project import Project
 from ai_factory_runtime.refusals import PolicyInvalid
@@ -52,16 +53,19 @@ def document(
     )
     sheet_markdown, sheet_html = render_data_sheet(sheet)
     results = (*results, gate.data_sheet(sheet_markdown, sheet_html, SHEET_SECTIONS))
+    trained = evaluated.trained
+    acceleration = examine(trained.estimator, trained.signature, prepared.held_out, seed=project.usecase.model.seed)
     facts = CardFacts(
         usecase=project.usecase,
         run_id=run.run_id,
         made_at=run.made_at,
         data=prepared.facts,
-        trained=evaluated.trained,
+        trained=trained,
         measured=evaluated.measured,
         gates=results,
         comparison=comparison,
         lineage=prepared.lineage,
+        answering=acceleration.choices(),
         signers=signers(project),
     )
     markdown, html = render_markdown(facts), render_html(facts)
@@ -73,6 +77,7 @@ def document(
         CARD_HTML: html.encode(),
         SHEET_MARKDOWN: sheet_markdown.encode(),
         SHEET_HTML: sheet_html.encode(),
+        ACCELERATOR: acceleration.to_json(),
     }
     return Evidence(documents, to_json(report_document(facts, every)), every)
 

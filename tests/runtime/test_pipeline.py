@@ -104,17 +104,17 @@ def test_every_task_goes_from_rows_to_a_deployed_champion(tmp_path: Path, name: 
 def test_a_run_leaves_its_card_report_release_record_and_no_scratch(trained_once: tuple[Path, RunResult]) -> None:
     root, result = trained_once
     assert {p.name for p in result.folder.iterdir()} == {
-        "cleansing.json",
-        "contract.json",
-        "usecase.json",
-    } == {
+        "accelerator.json",
         "card.html",
         "card.md",
+        "cleansing.json",
+        "contract.json",
         "data_sheet.html",
         "data_sheet.md",
         "lineage.json",
         "metrics.json",
         "report.json",
+        "usecase.json",
     }
     assert not list((root / "artifacts").rglob("*.partial*"))
     report = json.loads((result.folder / "report.json").read_text())
