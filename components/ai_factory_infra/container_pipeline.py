@@ -1,6 +1,6 @@
 """ContainerPipeline: the project's image as a SageMaker pipeline of one step, on a schedule or on demand.
 
-What training, scoring and monitoring have in common. Costs when idle: nothing; machine time while a job runs.
+What scoring and monitoring have in common. Costs when idle: nothing; machine time while a job runs.
 Limits: 256 characters for a pipeline's name, 1 MiB for its definition, 5 days for a job. AWS: "Define a pipeline",
 "CreateProcessingJob".
 """
@@ -17,12 +17,11 @@ from ai_factory_infra import policies
 from ai_factory_infra.account import Account
 from ai_factory_infra.execution_role import ExecutionRole
 from ai_factory_infra.limits import LOGICAL_NAME, PIPELINE_DEFINITION_BYTES, PIPELINE_NAME, PROCESSING_RUNTIME_SECONDS
+from ai_factory_infra.pipeline_parts import role, tell_failures, touch_data
 from ai_factory_infra.policies import Folder, NetworkRef, Statement, uri
 from ai_factory_infra.problems import Problems
 from ai_factory_infra.schedules import ScheduleError, eventbridge
 from ai_factory_infra.steps import Machine, Script, Step, definition
-
-JOB_LOGS = "/aws/sagemaker/ProcessingJobs"
 
 
 class ContainerPipelineArgs(TypedDict):
@@ -68,35 +67,25 @@ class ContainerPipeline(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.pipeline_name, self.arn = pipeline.pipeline_name, pipeline.arn
-        self._tell_failures()
+        tell_failures(self, name, self.arn, args["alerts_topic_arn"])
         if args.get("schedule"):
             self._start_on_schedule(str(args.get("schedule")))
         self.register_outputs({"pipeline_name": self.pipeline_name, "arn": self.arn})
 
     def _role(self, part: str, statements: list[Statement]) -> ExecutionRole:
-        return ExecutionRole(
-            f"{self._name}-{part}",
-            {
-                "service": "scheduler.amazonaws.com" if part == "start" else "sagemaker.amazonaws.com",
-                "statements": statements,
-                "permissions_boundary_arn": self._args.get("permissions_boundary_arn"),
-            },
-            opts=pulumi.ResourceOptions(parent=self),
-        )
+        service = "scheduler.amazonaws.com" if part == "start" else "sagemaker.amazonaws.com"
+        return role(self, f"{self._name}-{part}", statements, self._args.get("permissions_boundary_arn"), service)
 
     def _may_touch_data(self) -> list[Statement]:
-        args, account = self._args, self._account
-        network = args.get("network")
-        return [
-            *policies.read_folders(account, list(args["inputs"].values())),
-            *policies.write_folders(account, list(args["outputs"].values())),
-            policies.use_key(args["kms_key_arn"]),
-            policies.lend_key(args["kms_key_arn"]),
-            *policies.pull_image(args["repository_arn"]),
-            policies.write_logs(account, JOB_LOGS),
-            policies.put_metrics("/aws/sagemaker/ProcessingJobs"),
-            *(policies.join_network(account, network) if network else []),
-        ]
+        args = self._args
+        return touch_data(
+            self._account,
+            reads=list(args["inputs"].values()),
+            writes=list(args["outputs"].values()),
+            key_arn=args["kms_key_arn"],
+            repository_arn=args["repository_arn"],
+            network=args.get("network"),
+        )
 
     def _definition(self, role_arn: pulumi.Output[str]) -> pulumi.Output[str]:
         args = self._args
@@ -123,24 +112,6 @@ class ContainerPipeline(pulumi.ComponentResource):
             subnet_ids=network["subnet_ids"],
             security_group_ids=network["security_group_ids"],
         ).apply(build)
-
-    def _tell_failures(self) -> None:
-        child = pulumi.ResourceOptions(parent=self)
-        rule = aws.cloudwatch.EventRule(
-            f"{self._name}-failed",
-            description=f"An execution of {self._name} failed.",
-            event_pattern=pulumi.Output.json_dumps(
-                {
-                    "source": ["aws.sagemaker"],
-                    "detail-type": ["SageMaker Model Building Pipeline Execution Status Change"],
-                    "detail": {"pipelineArn": [self.arn], "currentPipelineExecutionStatus": ["Failed"]},
-                }
-            ),
-            opts=child,
-        )
-        aws.cloudwatch.EventTarget(
-            f"{self._name}-failed", rule=rule.name, arn=self._args["alerts_topic_arn"], opts=child
-        )
 
     def _start_on_schedule(self, cron: str) -> None:
         role = self._role("start", [policies.start_pipeline(self.arn)])

@@ -44,21 +44,6 @@ HOME = 'cd "$AI_FACTORY_PROJECT";'
 MODEL = f"export AI_FACTORY_MODEL={INPUT}/model;"
 
 
-def training(command: str) -> Script:
-    """Train, gate, register. The registry and the models of earlier runs come along and go back with the new one."""
-    return Script(
-        statements=(
-            HOME,
-            f"cp -R {INPUT}/data/. data/;",
-            f"cp -R {INPUT}/artifacts/. artifacts/;",
-            f"{shlex.quote(command)} run;",
-            f"cp -R artifacts/. {OUTPUT}/artifacts/;",
-        ),
-        inputs=("data", "artifacts"),
-        outputs=("artifacts",),
-    )
-
-
 def scoring(command: str, stage: str) -> Script:
     """Score every CSV and Parquet file of the input folder with the release that the job is given."""
     run = shlex.quote(command)

@@ -43,9 +43,9 @@ PARAMETERS = (
     Parameter("Image"),
     Parameter("RoleArn"),
     Parameter("KeyArn"),
-    Parameter("DataUri"),  # s3://bucket/prefix, without a slash at its end, like the two below
-    Parameter("ArtifactsUri"),
-    Parameter("WorkUri"),
+    Parameter("DataUri"),  # s3://bucket/prefix/
+    Parameter("ArtifactsUri"),  # s3://bucket/prefix/
+    Parameter("WorkUri"),  # s3://bucket/prefix, without a slash at its end
     Parameter("ModelPackageGroup"),
     Parameter("InstanceType", "ml.m5.large"),
 )
@@ -73,14 +73,14 @@ def definition_text(usecase: UseCase, command: str) -> str:
 def is_remote(usecase: UseCase) -> bool:
     """Whether the rows are fetched over the network by the step itself, and not handed to it as files."""
     source = usecase.data.source
-    return "://" in source or source.startswith("$")
+    return source.startswith("$") or source.partition("://")[0] not in (source, "sqlite")
 
 
 def _isolated(step: Step, usecase: UseCase) -> bool:
     """A container has no network, unless the use case keeps its rows or its registry on a server."""
     if step.name == steps.PREPARE:
         return not is_remote(usecase)
-    return not (steps.ARTIFACTS in step.inputs and usecase.tracking.address.partition("://")[0] not in ("", "sqlite"))
+    return not (steps.ARTIFACTS in step.inputs and usecase.tracking.address.partition(":")[0] not in ("", "sqlite"))
 
 
 def _job(step: Step, usecase: UseCase, command: str) -> Json:

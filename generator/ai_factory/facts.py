@@ -41,6 +41,8 @@ FACTS: Mapping[str, str] = {
     "serverless_max_concurrency": "How many requests a serverless endpoint answers at once.",
     "monthly_budget": "US dollars a month and stage.",
     "monitor_schedule": "When the monitor runs: five cron fields, UTC.",
+    "remote_rows": "true where the rows come from a bucket or a database, else false.",
+    "remote_registry": "true where the registry is a server, else false.",
     "retrain_schedule": "When retraining runs as well: five cron fields, UTC, or nothing.",
     "retrain_on_drift": "true or false.",
     "cooldown_hours": "Hours between two retraining runs that drift started.",
@@ -86,8 +88,10 @@ def facts(usecase: UseCase, *, pipelines: Iterable[str], stacks: Iterable[str], 
         "serverless_max_concurrency": str(serving.max_concurrency),
         "monthly_budget": _number(usecase.cost.monthly_budget),
         "monitor_schedule": " ".join(monitoring.schedule.split()),
+        "remote_rows": _flag(_is_remote(usecase.data.source)),
+        "remote_registry": _flag(usecase.tracking.address.partition(":")[0] not in ("", "sqlite")),
         "retrain_schedule": " ".join(monitoring.retraining.schedule.split()),
-        "retrain_on_drift": "true" if monitoring.retraining.on_drift else "false",
+        "retrain_on_drift": _flag(monitoring.retraining.on_drift),
         "cooldown_hours": str(monitoring.retraining.cooldown_hours),
         "rollout_strategy": rollout.strategy,
         "rollout_step_percent": str(rollout.step_percent),
@@ -96,6 +100,15 @@ def facts(usecase: UseCase, *, pipelines: Iterable[str], stacks: Iterable[str], 
         "p99_ms": _number(_p99_ms(usecase)),
         "factory_version": factory_version,
     }
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _is_remote(source: str) -> bool:
+    """A bucket's or a server's address, or the variable that holds one; a SQLite file is a file."""
+    return source.startswith("$") or source.partition("://")[0] not in (source, "sqlite")
 
 
 def _p99_ms(usecase: UseCase) -> float:

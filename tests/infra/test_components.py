@@ -20,7 +20,7 @@ from ai_factory_infra.realtime_endpoint import RealtimeEndpoint
 from ai_factory_infra.retrain_trigger import RetrainTrigger
 from ai_factory_infra.rollout import Rollout
 from ai_factory_infra.secure_bucket import SecureBucket
-from ai_factory_infra.steps import Machine, Script, training
+from ai_factory_infra.steps import Machine, Script
 from ai_factory_infra.testing import Registered, run_resources
 
 ARN = "arn:aws:x:eu-west-1:123456789012:y"
@@ -31,7 +31,7 @@ ENDPOINT = {
 }  # fmt: skip
 PIPELINE = {
     **PLACE,
-    "script": training("churn"),
+    "script": Script(("true;",), ("data", "artifacts"), ("artifacts",)),
     "inputs": {"data": FOLDER, "artifacts": FOLDER},
     "outputs": {"artifacts": FOLDER},
 }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import typer.main
 from ai_factory_infra.realtime_endpoint import container_environment
-from ai_factory_infra.steps import DRIFT_EXIT, monitoring, scoring, training
+from ai_factory_infra.steps import DRIFT_EXIT, monitoring, scoring
 from ai_factory_runtime import serving, stages
 from ai_factory_runtime.cli import build_app
 from ai_factory_runtime.project import PROJECT_VARIABLE, Hooks
@@ -18,12 +20,15 @@ DOCKERFILE = ROOT / "blueprints" / "project" / "base" / "{{cookiecutter.project_
 ENVIRONMENT = container_environment({"stage": "prod"})  # type: ignore[typeddict-item]
 
 
+def commands() -> Mapping[str, Any]:
+    """Every command of a project."""
+    nothing = Hooks(load=lambda *_: None, features=lambda *_: None, candidates=lambda *_: {})  # type: ignore[arg-type, return-value]
+    return typer.main.get_command(build_app("churn", nothing)).commands  # type: ignore[attr-defined, no-any-return]
+
+
 def options(command: str) -> dict[str, str | None]:
     """Option -> environment variable, of a command of the project."""
-    nothing = Hooks(load=lambda *_: None, features=lambda *_: None, candidates=lambda *_: {})  # type: ignore[arg-type, return-value]
-    group = typer.main.get_command(build_app("churn", nothing))
-    found = group.commands[command]  # type: ignore[attr-defined]
-    return {p.name: p.envvar for p in found.params}
+    return {p.name: p.envvar for p in commands()[command].params}
 
 
 def test_the_service_listens_where_sagemaker_knocks_and_knows_its_stage() -> None:
@@ -46,7 +51,7 @@ def test_the_endpoint_keeps_requests_and_the_container_does_not() -> None:
 
 
 def test_every_job_begins_in_the_images_repository() -> None:
-    assert training("churn").statements[0] == f'cd "${PROJECT_VARIABLE}";'
+    assert scoring("churn", "dev").statements[0] == f'cd "${PROJECT_VARIABLE}";'
     assert f"{PROJECT_VARIABLE}=/opt/program" in DOCKERFILE.read_text(encoding="utf-8")
 
 
@@ -67,4 +72,4 @@ def test_the_module_that_the_monitor_starts_exists() -> None:
 def test_the_commands_that_the_jobs_start_exist_with_their_options() -> None:
     assert {"stage", "out", "source"} <= set(options("score"))
     assert {"stage", "source"} <= set(options("monitor"))
-    assert options("run") is not None
+    assert {"run", "step"} <= set(commands())

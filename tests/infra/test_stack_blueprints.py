@@ -48,7 +48,7 @@ def test_the_python_is_clean(architecture: str) -> None:
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_nothing_is_left_unrendered_and_every_program_is_there(architecture: str) -> None:
     project = rendered(architecture=architecture)
-    files = [p for p in project.rglob("*") if p.is_file() and p.suffix in (".py", ".yaml")]
+    files = [p for p in project.rglob("*") if p.is_file() and p.suffix in (".py", ".yaml", ".json")]
     assert not [p for p in files if "cookiecutter" in p.read_text(encoding="utf-8")]
     stage_files = {f"Pulumi.{s}.yaml" for s in STAGES}
     for stack in ORDER:
@@ -56,6 +56,7 @@ def test_nothing_is_left_unrendered_and_every_program_is_there(architecture: str
             "Pulumi.yaml",
             "__main__.py",
             *stage_files,
+            *(["pipeline.json"] if stack == "training" else []),
         } | ({"Pulumi.production.yaml"} & {p.name for p in (project / "infra" / stack).iterdir()})
         assert (project / "tests" / "infra" / f"test_{stack}_stack.py").exists()
 
@@ -128,7 +129,7 @@ def test_the_generated_tests_pass_and_notice_a_broken_stack(tmp_path: Path, arch
     assert done.returncode == 0, done.stdout
     breaks = {
         "foundation": ('"protect": config.protect,\n            **', '"protect": False,\n            **'),
-        "training": ('"command": config.command', '"command": "other"'),
+        "training": ('.read_text(encoding="utf-8")', '.read_text(encoding="utf-8").replace(\'"register"\', \'"run"\')'),
         "monitoring": ('"stage": stage.name,\n        "image"', '"stage": "dev",\n        "image"'),
     }
     for stack, (old, new) in breaks.items():
@@ -139,7 +140,7 @@ def test_the_generated_tests_pass_and_notice_a_broken_stack(tmp_path: Path, arch
     said = own_tests().stdout
     for claim in (
         "test_every_bucket_is_closed_versioned_encrypted_and_kept",
-        "test_the_job_is_this_repositorys_own_run_without_a_network",
+        "test_the_jobs_are_this_repositorys_own_steps_without_a_network",
         "test_drift_is_told_and_heard_by_the_door_to_training[prod]",
     ):
         assert f"FAILED tests/infra/test_{claim_file(claim)}_stack.py::{claim}" in said, claim

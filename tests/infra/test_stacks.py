@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from ai_factory_infra.pipeline_definition import jobs
 from ai_factory_infra.policies import WITHOUT_RESOURCE
 from ai_factory_infra.testing import ACCOUNT, Registered, Registration, run_program, run_stage
 from helpers_infra import ARCHITECTURES, STAGES, registered, rendered
@@ -295,19 +296,22 @@ def test_model_packages_outlive_even_an_unprotected_registry() -> None:
 
 # ---------------------------------------------------------------- jobs
 def test_every_job_is_isolated_and_encrypted(stacks: Mapping[str, Registered]) -> None:
-    steps = [
+    asked = [
         step["Arguments"]
         for stack in stacks.values()
         for pipeline in stack.of(PIPELINE)
-        for step in json.loads(pipeline.inputs["pipelineDefinition"])["Steps"]
+        for step in jobs(json.loads(pipeline.inputs["pipelineDefinition"])["Steps"])
     ]
-    assert len(steps) >= 2
+    assert len(asked) >= 5
     key = stacks["foundation"].outputs["data_key_arn"]
-    for step in steps:
-        assert step["NetworkConfig"]["EnableNetworkIsolation"] is True
-        assert ("VpcConfig" in step["NetworkConfig"]) == bool(stacks["foundation"].outputs["subnet_ids"])
-        assert step["ProcessingOutputConfig"]["KmsKeyId"] == key
-        assert step["ProcessingResources"]["ClusterConfig"]["VolumeKmsKeyId"] == key
+    for job in asked:
+        network = job.get("NetworkConfig", job)  # a training job has it all on one level
+        cluster = job.get("ResourceConfig") or job["ProcessingResources"]["ClusterConfig"]
+        results = job.get("OutputDataConfig") or job["ProcessingOutputConfig"]
+        assert network["EnableNetworkIsolation"] is True
+        assert ("VpcConfig" in network) == bool(stacks["foundation"].outputs["subnet_ids"])
+        assert results["KmsKeyId"] == key
+        assert cluster["VolumeKmsKeyId"] == key
 
 
 def test_a_failed_run_of_any_pipeline_is_told(stacks: Mapping[str, Registered]) -> None:

@@ -23,7 +23,6 @@ from ai_factory_infra.steps import (
     monitoring,
     request,
     scoring,
-    training,
 )
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
@@ -31,7 +30,6 @@ from botocore.validate import ParamValidator
 
 LONGEST = "a" * 34 + "-model"  # a command has at most 40 characters
 SCRIPTS = {
-    "training": training(LONGEST),
     "scoring": scoring(LONGEST, "staging"),
     "captures": monitoring(LONGEST, "staging", project="b" * 40, namespace="AIFactory", captured=True),
     "rows": monitoring(LONGEST, "staging", project="b" * 40, namespace="AIFactory", captured=False),
@@ -78,7 +76,7 @@ def test_an_argument_that_is_too_long_is_refused_with_the_limit() -> None:
 
 
 def test_a_pipeline_follows_the_schema_and_makes_no_experiment() -> None:
-    document = json.loads(definition(step(SCRIPTS["training"])))
+    document = json.loads(definition(step(SCRIPTS["scoring"])))
     assert document["Version"] == "2020-12-01"
     assert document["PipelineExperimentConfig"] is None
     assert [s["Type"] for s in document["Steps"]] == ["Processing"]
@@ -90,14 +88,14 @@ def test_the_container_has_no_network(name: str) -> None:
 
 
 def test_a_job_in_a_network_is_isolated_all_the_same() -> None:
-    asked = request(replace(step(SCRIPTS["training"]), subnet_ids=["subnet-1"], security_group_ids=["sg-1"]))
+    asked = request(replace(step(SCRIPTS["scoring"]), subnet_ids=["subnet-1"], security_group_ids=["sg-1"]))
     assert asked["NetworkConfig"]["EnableNetworkIsolation"] is True
     assert asked["NetworkConfig"]["VpcConfig"] == {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
 
 
 def test_a_volume_key_is_left_out_where_aws_refuses_one() -> None:
-    plain = request(step(SCRIPTS["training"]))["ProcessingResources"]["ClusterConfig"]
-    with_disks = replace(step(SCRIPTS["training"]), machine=Machine(instance_type="ml.g5.xlarge"))
+    plain = request(step(SCRIPTS["scoring"]))["ProcessingResources"]["ClusterConfig"]
+    with_disks = replace(step(SCRIPTS["scoring"]), machine=Machine(instance_type="ml.g5.xlarge"))
     assert "VolumeKmsKeyId" in plain
     assert "VolumeKmsKeyId" not in request(with_disks)["ProcessingResources"]["ClusterConfig"]
 
@@ -149,26 +147,6 @@ def metric(output: str) -> dict[str, object]:
     (line,) = [x for x in output.splitlines() if x.startswith("{")]
     found: dict[str, object] = json.loads(line)
     return found
-
-
-def test_training_brings_the_registry_along_and_takes_it_back(container: Container) -> None:
-    container.file("input/data/churn.csv", "rows")
-    container.file("input/artifacts/registry.db", "old")
-    container.program(
-        "churn", "cat data/churn.csv artifacts/registry.db > artifacts/seen; echo new > artifacts/registry.db"
-    )
-    done = container.run(training("churn"))
-    assert done.returncode == 0, done.stderr
-    assert container.calls == ["churn run"]
-    assert (container.output / "artifacts/seen").read_text(encoding="utf-8") == "rowsold"
-    assert (container.output / "artifacts/registry.db").read_text(encoding="utf-8") == "new\n"
-
-
-def test_a_failed_gate_fails_the_job_and_takes_nothing_back(container: Container) -> None:
-    container.program("churn", "exit 4")
-    done = container.run(training("churn"))
-    assert done.returncode == 4
-    assert list((container.output / "artifacts").iterdir()) == []
 
 
 def test_scoring_scores_every_table_and_nothing_else(container: Container) -> None:

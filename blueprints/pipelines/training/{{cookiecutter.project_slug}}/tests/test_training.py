@@ -11,14 +11,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from ai_factory_runtime.errors import ContractBroken, GateFailed, LeakageFound, ParityBroken, TamperedModel
+from ai_factory_runtime.exporting import check_exported
 from ai_factory_runtime.package import load_package, model_fingerprint, package_digest
 from ai_factory_runtime.pipeline import run
 from ai_factory_runtime.project import Project
 from ai_factory_runtime.registry import open_registry
+from ai_factory_spec import load_usecase
 from ai_factory_spec.metrics import METRICS
 from ai_factory_spec.usecase import Acceptance, Column, Threshold
 
-from project_copy import write_rows
+from project_copy import ROOT, open_copy, write_rows
 
 
 def with_rows(project: Project, rows: pd.DataFrame) -> Project:
@@ -136,3 +138,11 @@ def test_a_package_copied_elsewhere_still_loads(trained: Project, tmp_path: Path
     copy = tmp_path / "elsewhere"
     shutil.copytree(newest_package(trained), copy)
     assert load_package(copy, trusted_package=trained.package).digest == package_digest(copy)
+
+
+def test_the_pipeline_that_the_training_stack_deploys_is_this_projects() -> None:
+    """Where there is no such stack there is no such file; with it, `export-pipeline` writes it anew."""
+    path = ROOT / "infra" / "training" / "pipeline.json"
+    own = dataclasses.replace(open_copy(ROOT), usecase=load_usecase(ROOT / "usecase.yaml"))
+    if path.exists():
+        check_exported(own, path)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pulumi
-from ai_factory_infra.config import COMMAND, IMAGE_TAG, StackConfig, flag, load, text, whole
+from ai_factory_infra.config import IMAGE_TAG, StackConfig, flag, load, text, whole
 from ai_factory_infra.drift_monitor import alarm_name
 from ai_factory_infra.retrain_trigger import RetrainTrigger
 from ai_factory_infra.stage import Stage
@@ -17,7 +18,6 @@ from ai_factory_infra.training_pipeline import TrainingPipeline
 class Config(StackConfig):
     """Pulumi.yaml and Pulumi.<stage>.yaml."""
 
-    command: str = text(*COMMAND)
     image_tag: str = text(*IMAGE_TAG)
     instance_type: str = text()
     retrain_schedule: str = text()
@@ -26,6 +26,9 @@ class Config(StackConfig):
     max_runs_per_day: int = whole(1, 100)
 
 
+# Written by the project command `export-pipeline`; `export-pipeline --check` tells when it is out of date.
+DEFINITION = Path(__file__).parent / "pipeline.json"
+
 config = load(Config)
 stage = Stage(config)
 foundation, registry = stage.reads("foundation"), stage.reads("registry")
@@ -33,11 +36,13 @@ foundation, registry = stage.reads("foundation"), stage.reads("registry")
 training = TrainingPipeline(
     stage.named("training"),
     {
-        "command": config.command,
+        "definition": DEFINITION.read_text(encoding="utf-8"),
         "image": pulumi.Output.concat(registry["repository_url"], ":", config.image_tag),
         "repository_arn": registry["repository_arn"],
+        "model_package_group": registry["model_package_group"],
         "data": {"bucket": foundation["data_bucket"], "prefix": "training"},
         "artifacts": {"bucket": foundation["artifacts_bucket"], "prefix": "project"},
+        "work": {"bucket": foundation["artifacts_bucket"], "prefix": "pipelines"},
         "kms_key_arn": foundation["data_key_arn"],
         "alerts_topic_arn": foundation["alerts_topic_arn"],
         "machine": Machine(instance_type=config.instance_type),
