@@ -48,7 +48,7 @@ from ai_factory_runtime.stages import load_deployed
 
 PARQUET, CSV = ".parquet", ".csv"
 REJECTS = "rejects.csv"
-CHUNKS_PER_WORKER = 4  # starting a process takes about as long as scoring so many
+CHUNKS_PER_WORKER = 8  # starting a process takes about as long as scoring so many
 
 
 @dataclass(frozen=True, slots=True)

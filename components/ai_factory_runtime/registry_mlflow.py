@@ -8,6 +8,7 @@ What another run must see at once (version, digest, folder, verdict) is written 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
 import os
 import sqlite3
@@ -167,8 +168,8 @@ class MlflowRegistry:
 
         try:
             if self._opened is None:
-                if self._database is not None and create and not self._database.exists():
-                    _create_database(self._database, self._experiments)
+                if self._database is not None and create:
+                    _ensure_database(self._database, self._experiments)
                 if self._database is not None:
                     _require_answer(self._database)
                 self._opened = _open_client(self._address)
@@ -208,6 +209,17 @@ def _open_client(address: str) -> Any:
     from mlflow.tracking import MlflowClient
 
     return MlflowClient(tracking_uri=address, registry_uri=address)
+
+
+def _ensure_database(database: Path, experiments: Path) -> None:
+    """Make the file where there is none; of several processes that want to, one does and the others wait."""
+    if database.exists():
+        return
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with database.with_name(f".{database.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not database.exists():
+            _create_database(database, experiments)
 
 
 def _create_database(database: Path, experiments: Path) -> None:
