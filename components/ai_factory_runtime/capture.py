@@ -37,6 +37,8 @@ FILE_BYTES = 8_000_000
 TOTAL_BYTES = 64_000_000
 WRITE_SECONDS = 0.25
 BLOCK_BYTES = 1_000_000
+ROWS_IN_A_GO = 10  # then the writer pauses: a pause of the answers would be as long as its work
+PAUSE_SECONDS = 0.002
 ROWS_AT_ONCE = 2000
 ROWS_PER_SECOND = 100.0  # on average; more would only make the kept window shorter, and answers wait for the writer
 
@@ -126,7 +128,9 @@ class Capture:
         """Write what waits, up to a block."""
         lines, taken = bytearray(), 0
         while self._waiting and len(lines) < min(BLOCK_BYTES, self.file_bytes // 4):
-            lines += self._lines(self._waiting.popleft())
+            for some in self._lines(self._waiting.popleft()):
+                lines += some
+                self._ended.wait(PAUSE_SECONDS)  # answers first
             taken += 1
         try:
             self._append(lines)
@@ -138,15 +142,13 @@ class Capture:
                 _log.warning("requests are not captured: %s", error)
             self._failed = True
 
-    def _lines(self, exchange: Exchange) -> bytes:
+    def _lines(self, exchange: Exchange) -> Iterator[bytes]:
+        """An exchange's lines, a few rows at a time."""
         rows, prediction = exchange.rows, exchange.prediction
         chosen = list(range(len(rows)))
         if len(rows) > ROWS_PER_REQUEST:
             chosen = sorted(self.random.sample(chosen, ROWS_PER_REQUEST))
             rows = rows.take(chosen)
-        values, shares = prediction.values[chosen].tolist(), prediction.probabilities
-        probabilities = [None] * len(chosen) if shares is None else shares[chosen].tolist()
-        ids = self.keep_ids(rows.ids) if self.keep_ids and rows.ids is not None else [None] * len(chosen)
         common = {
             "at": exchange.at,
             "request": exchange.request_id,
@@ -154,14 +156,21 @@ class Capture:
             "digest": exchange.digest,
             "code": self.code,
         }
-        lines = [
-            json.dumps(
-                {**common, "position": i, "id": id_, "row": row, "prediction": v, "probabilities": p},
-                ensure_ascii=False,
-            )
-            for i, id_, row, v, p in zip(chosen, ids, rows.plain(), values, probabilities, strict=True)
-        ]
-        return ("\n".join(lines) + "\n").encode("utf-8", "surrogatepass")
+        ids = self.keep_ids(rows.ids) if self.keep_ids and rows.ids is not None else [None] * len(chosen)
+        for start in range(0, len(chosen), ROWS_IN_A_GO):
+            part = slice(start, start + ROWS_IN_A_GO)
+            at = chosen[part]
+            values, shares = prediction.values[at].tolist(), prediction.probabilities
+            probabilities = [None] * len(at) if shares is None else shares[at].tolist()
+            plain = rows.take(range(start, start + len(at))).plain()
+            lines = [
+                json.dumps(
+                    {**common, "position": i, "id": id_, "row": row, "prediction": v, "probabilities": p},
+                    ensure_ascii=False,
+                )
+                for i, id_, row, v, p in zip(at, ids[part], plain, values, probabilities, strict=True)
+            ]
+            yield ("\n".join(lines) + "\n").encode("utf-8", "surrogatepass")
 
     def _append(self, lines: bytes | bytearray) -> None:
         if self._path is None or not self._path.exists() or self._path.stat().st_size + len(lines) > self.file_bytes:
