@@ -41,7 +41,7 @@ def latency(
     *,
     size: int = 1,
     calls: int = _CALLS,
-    seconds: float = 1.0,
+    seconds: float = 0.5,
 ) -> Latency:
     """The time of a prediction for `size` of these rows. Stops early after `seconds`, but not before twenty calls."""
     positions = np.arange(size)
