@@ -13,7 +13,7 @@ from ai_factory_runtime.contract import check, examine, hold, quarantine, requir
 from ai_factory_runtime.errors import ContractBroken, DataUnreadable
 from ai_factory_runtime.frames import to_canonical
 from ai_factory_spec.usecase import Column, Contract, Data, Pii
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 CONTRACT = Contract(
@@ -221,6 +221,7 @@ def pandera_bad(frame: pd.DataFrame, contract: Contract) -> list[int]:
     return []
 
 
+@settings(deadline=None, max_examples=50)  # pandera takes its time
 @given(
     st.lists(
         st.tuples(
