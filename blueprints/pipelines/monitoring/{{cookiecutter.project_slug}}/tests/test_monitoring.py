@@ -1,13 +1,16 @@
-"""The monitor: silent on data like the training data, loud on data that is not, and it says which column."""
+"""The monitor: silent on data like the training data, loud on what is not, and it says what moved; retraining follows."""
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from ai_factory_runtime.monitor import monitor
 from ai_factory_runtime.project import Project
+from ai_factory_runtime.retrain import due
 from ai_factory_runtime.sample import sample
 from ai_factory_spec import UseCase
 
@@ -45,3 +48,27 @@ def test_a_window_too_small_to_judge_is_said_to_be_so(trained: Project, later: p
     result = monitor(trained, tmp_path / "few.csv", "dev")
     assert not result.drifted
     assert result.report.too_small
+
+
+def test_outcomes_that_no_longer_follow_the_features_are_told_from_data_that_moved(
+    trained: Project, later: pd.DataFrame, tmp_path: Path
+) -> None:
+    target = trained.usecase.data.target
+    later[target] = np.random.default_rng(0).permutation(later[target].to_numpy())
+    write_rows(later, tmp_path / "unrelated.csv")
+    result = monitor(trained, tmp_path / "unrelated.csv", "dev")
+    assert "data" not in result.kinds
+    if result.window.labelled >= trained.usecase.monitoring.min_rows:
+        assert {"quality", "concept"} & set(result.kinds), result.findings
+
+
+def test_code_that_changed_since_training_is_drift_and_asks_for_a_new_model(
+    trained: Project, later: pd.DataFrame, tmp_path: Path
+) -> None:
+    write_rows(later, tmp_path / "later.csv")
+    assert "code" not in monitor(trained, tmp_path / "later.csv", "dev").kinds
+    (trained.root / "src").mkdir(exist_ok=True)
+    (trained.root / "src" / "changed.py").write_text("CHANGED = True\n", encoding="utf-8")
+    assert "code" in monitor(trained, tmp_path / "later.csv", "dev").kinds
+    tomorrow = dt.datetime.now(dt.UTC) + dt.timedelta(days=365)
+    assert "code" in {trigger.name for trigger in due(trained, "dev", now=tomorrow).asking}
