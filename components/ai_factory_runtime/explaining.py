@@ -177,7 +177,8 @@ def _largest_share(losses: Sequence[Weighted]) -> Weighted:
     def share(weights: Floats) -> Floats:
         found = np.maximum(np.column_stack([loss(weights) for loss in losses]), 0.0)
         total = found.sum(axis=1)
-        return np.divide(found.max(axis=1), total, out=np.full_like(total, np.nan), where=total > 0)
+        largest: Floats = np.divide(found.max(axis=1), total, out=np.full_like(total, np.nan), where=total > 0)
+        return largest
 
     return share
 
