@@ -104,7 +104,9 @@ def rules(data: Data) -> list[str]:
     """What the contract asks of the table as a whole."""
     contract = data.contract
     found = [
-        f"At least {contract.min_rows} rows" + (f", at most {contract.max_rows}" if contract.max_rows else "") + "."
+        f"At least {contract.min_rows} row{'s' if contract.min_rows > 1 else ''}"
+        + (f", at most {contract.max_rows}" if contract.max_rows else "")
+        + "."
     ]
     if contract.max_age_days is not None:
         found.append(f"The newest {data.time} is at most {contract.max_age_days:g} days old.")
