@@ -105,6 +105,8 @@ def disturbed(rows: pd.DataFrame, signature: Signature, seed: int) -> pd.DataFra
 
 def largest_difference(one: Prediction, other: Prediction) -> float:
     """The largest difference of two predictions' numbers: of probabilities, or relative where values are above 1."""
+    if len(one.values) != len(other.values):
+        return float("inf")
     if one.probabilities is not None and other.probabilities is not None:
         return float(np.max(np.abs(one.probabilities - other.probabilities), initial=0.0))
     scale = np.maximum(1.0, np.abs(one.values))
@@ -113,7 +115,9 @@ def largest_difference(one: Prediction, other: Prediction) -> float:
 
 def labels_changed(one: Prediction, other: Prediction) -> int:
     """How many rows have another class."""
-    return 0 if one.probabilities is None else int((one.values != other.values).sum())
+    if one.probabilities is None or len(one.values) != len(other.values):
+        return 0
+    return int((one.values != other.values).sum())
 
 
 def compiled_for(package: ModelPackage) -> tuple[Compiled | None, Acceleration]:

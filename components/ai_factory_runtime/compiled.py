@@ -131,31 +131,34 @@ def _trees(model: Any) -> Raw | None:
         forest = treelite.sklearn.import_model(model)
     except (treelite.TreeliteError, NotImplementedError, ValueError, TypeError):
         return None
+    boosted = type(model) in _BOOSTED_CLASSES
     rounded = not isinstance(model, (ensemble.HistGradientBoostingClassifier, ensemble.HistGradientBoostingRegressor))
 
     def walk(matrix: Floats) -> Floats:
         # scikit-learn's other trees compare values rounded to 32 bits.
         given = matrix.astype(np.float32).astype(np.float64) if rounded else np.ascontiguousarray(matrix)
-        raw = cast("Floats", treelite.gtil.predict(forest, given, nthread=1))[:, 0, :]
-        return raw if raw.shape[1] > 1 or not hasattr(model, "classes_") else np.concatenate([1 - raw, raw], axis=1)
+        found = cast("Floats", treelite.gtil.predict(forest, given, nthread=1, pred_margin=boosted))[:, 0, :]
+        return _probabilities(found) if boosted else found  # treelite's own softmax is of 32 bits
 
     return walk
+
+
+def _probabilities(scores: Floats) -> Floats:
+    """Probabilities of log-odds: (rows, 1) of the second class of two, or (rows, classes)."""
+    if scores.shape[1] > 1:
+        return np.asarray(softmax(scores, axis=1))
+    second = expit(scores)
+    return np.concatenate([1 - second, second], axis=1)
 
 
 def _linear(model: Any, signature: Signature) -> Raw:
     weights, offset = np.atleast_2d(np.asarray(model.coef_, dtype=np.float64)).T, np.asarray(model.intercept_)
     if signature.task == "regression":
         return lambda matrix: matrix @ weights + offset
-    if weights.shape[1] > 1:
-        return lambda matrix: np.asarray(softmax(matrix @ weights + offset, axis=1))
-
-    def binary(matrix: Floats) -> Floats:
-        second = expit(matrix @ weights + offset)
-        return np.concatenate([1 - second, second], axis=1)
-
-    return binary
+    return lambda matrix: _probabilities(matrix @ weights + offset)
 
 
+_BOOSTED_CLASSES = frozenset({ensemble.HistGradientBoostingClassifier, ensemble.GradientBoostingClassifier})
 _TREES = frozenset(
     {
         ensemble.HistGradientBoostingClassifier, ensemble.HistGradientBoostingRegressor, ensemble.RandomForestClassifier,

@@ -218,8 +218,8 @@ def _same(values: Floats, value: float) -> bool:
 
 
 def _possible(column: Column) -> list[Any]:
-    """Every value that a row which holds to the contract can have, and missing."""
-    return [*(column.categories or (True, False)), None]
+    """Every value that a row which holds to the contract can have."""
+    return [*(column.categories or (True, False)), *([None] if column.nullable else [])]
 
 
 def _transform(fitted: Any, rows: list[list[Any]], columns: Sequence[Column]) -> Floats:
