@@ -58,5 +58,6 @@ def registered(architecture: str, stage: str, *, live: bool = False) -> Mapping[
             "serving": serving,
             "training": {"retrain_schedule": "0 3 1 * *"},
             "foundation": {"network": "create"},
+            "monitoring": {"labels": "true"},
         }
     return run_stage(rendered(architecture=architecture) / "infra", stage, config=config)

@@ -22,6 +22,7 @@ NAMESPACE = "AIFactory"
 class DriftMonitorArgs(TypedDict):
     """`rows`: what the endpoint captured (`captured`), or what was scored. `model`: a model package.
 
+    `labels`: true values that arrive later; the folder must hold some, for SageMaker starts no job whose input is empty.
     `reports`: where the pages go.
     """
 
@@ -33,6 +34,7 @@ class DriftMonitorArgs(TypedDict):
     rows: Folder
     captured: bool
     model: Folder
+    labels: NotRequired[Folder | None]
     reports: Folder
     kms_key_arn: pulumi.Input[str]
     alerts_topic_arn: pulumi.Input[str]
@@ -61,8 +63,16 @@ class DriftMonitor(pulumi.ComponentResource):
     def __init__(self, name: str, args: DriftMonitorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("ai-factory:index:DriftMonitor", name, {}, opts)
         child = pulumi.ResourceOptions(parent=self)
+        inputs, labels = {"rows": args["rows"], "model": args["model"]}, args.get("labels")
+        if labels is not None:
+            inputs["labels"] = labels
         script = monitoring(
-            args["command"], args["stage"], project=args["project"], namespace=NAMESPACE, captured=args["captured"]
+            args["command"],
+            args["stage"],
+            project=args["project"],
+            namespace=NAMESPACE,
+            captured=args["captured"],
+            labelled=labels is not None,
         )
         pipeline = ContainerPipeline(
             name,
@@ -70,7 +80,7 @@ class DriftMonitor(pulumi.ComponentResource):
                 "image": args["image"],
                 "repository_arn": args["repository_arn"],
                 "script": script,
-                "inputs": {"rows": args["rows"], "model": args["model"]},
+                "inputs": inputs,
                 "outputs": {"reports": args["reports"]},
                 "kms_key_arn": args["kms_key_arn"],
                 "alerts_topic_arn": args["alerts_topic_arn"],
@@ -85,7 +95,7 @@ class DriftMonitor(pulumi.ComponentResource):
         alarm = aws.cloudwatch.MetricAlarm(
             f"{name}-drift",
             name=alarm_name(args["project"], args["stage"]),
-            alarm_description="The model meets other data than it was trained on. See the newest report; playbook: monitor-a-model.",
+            alarm_description="Data, predictions, quality, relation or code drifted. See the newest report; playbook: monitor-a-model.",
             namespace=NAMESPACE,
             metric_name="drift",
             dimensions={"project": args["project"], "stage": args["stage"]},

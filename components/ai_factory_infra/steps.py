@@ -61,26 +61,30 @@ def scoring(command: str, stage: str) -> Script:
     )
 
 
-def monitoring(command: str, stage: str, *, project: str, namespace: str, captured: bool) -> Script:
+def monitoring(
+    command: str, stage: str, *, project: str, namespace: str, captured: bool, labelled: bool = False
+) -> Script:
     """Look for drift in what the endpoint captured, or in the rows that were scored, and publish the answer as a metric.
 
     Drift is an answer, not a failure: exit code 3 becomes the metric `drift` = 1. Any other code fails the job, so a
-    monitor that cannot look is never mistaken for one that found nothing. Without rows there is no metric.
+    monitor that cannot look is never mistaken for one that found nothing. Without rows there is no metric. `labelled`: true
+    values come along. Nobody is notified from here, where there is no network: the metric's alarm does it.
     """
     run = f"{shlex.quote(command)} monitor"
+    options = f"--stage {stage} --no-notify" + (f" --labels {INPUT}/labels" if labelled else "")
     return Script(
         statements=(
             HOME,
             MODEL,
             "drift=;",
-            f'look() {{ c=0; {run} "$@" --stage {stage} || c=$?;',
+            f'look() {{ c=0; {run} "$@" {options} || c=$?;',
             f'case $c in 0) drift=$((drift + 0)) ;; {DRIFT_EXIT}) drift=1 ;; *) exit "$c" ;; esac; }};',
             *(_captured_rows(stage) if captured else _scored_rows()),
             'if [ -z "$drift" ]; then echo "no rows to look at"; exit 0; fi;',
             *_publish(project, stage, namespace),
             f"cp -R artifacts/reports/. {OUTPUT}/reports/;",
         ),
-        inputs=("rows", "model"),
+        inputs=("rows", "model", *(("labels",) if labelled else ())),
         outputs=("reports",),
     )
 

@@ -71,5 +71,5 @@ def test_the_module_that_the_monitor_starts_exists() -> None:
 
 def test_the_commands_that_the_jobs_start_exist_with_their_options() -> None:
     assert {"stage", "out", "source"} <= set(options("score"))
-    assert {"stage", "source"} <= set(options("monitor"))
+    assert {"stage", "source", "labels", "tell"} <= set(options("monitor"))
     assert {"run", "step"} <= set(commands())

@@ -442,6 +442,15 @@ def test_the_monitor_needs_no_model_monitor_and_runs_once_there_is_a_release(sta
     assert schedule["state"] == ("ENABLED" if stacks["serving"].outputs["release"] else "DISABLED")
 
 
+def test_true_values_are_joined_where_the_stack_says_that_there_are_some(stacks: Mapping[str, Registered]) -> None:
+    (step,) = json.loads(stacks["monitoring"].only(PIPELINE).inputs["pipelineDefinition"])["Steps"]
+    inputs = {i["InputName"]: i["S3Input"]["S3Uri"] for i in step["Arguments"]["ProcessingInputs"]}
+    script = " ".join(step["Arguments"]["AppSpecification"]["ContainerArguments"])
+    live = bool(stacks["serving"].outputs["release"])
+    assert ("labels" in inputs, "--labels" in script) == (live, live)
+    assert not live or inputs["labels"] == f"s3://{stacks['foundation'].outputs['data_bucket']}/labels/"
+
+
 def test_the_drift_alarm_keeps_its_state_between_two_looks(stacks: Mapping[str, Registered]) -> None:
     alarm = stacks["monitoring"].only(ALARM).inputs
     assert alarm["treatMissingData"] == "ignore"

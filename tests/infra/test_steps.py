@@ -31,7 +31,7 @@ from botocore.validate import ParamValidator
 LONGEST = "a" * 34 + "-model"  # a command has at most 40 characters
 SCRIPTS = {
     "scoring": scoring(LONGEST, "staging"),
-    "captures": monitoring(LONGEST, "staging", project="b" * 40, namespace="AIFactory", captured=True),
+    "captures": monitoring(LONGEST, "staging", project="b" * 40, namespace="AIFactory", captured=True, labelled=True),
     "rows": monitoring(LONGEST, "staging", project="b" * 40, namespace="AIFactory", captured=False),
 }
 
@@ -214,8 +214,18 @@ def test_captured_requests_are_converted_and_looked_at(container: Container) -> 
     done = container.run(monitoring("churn", "dev", project="churn", namespace="AIFactory", captured=True))
     assert done.returncode == 0, done.stderr
     assert container.calls[0].startswith("python -m ai_factory_runtime.endpoint_capture")
-    assert container.calls[1] == "churn monitor --stage dev"
+    assert container.calls[1] == "churn monitor --stage dev --no-notify"
     assert metric(done.stdout)["drift"] == 1
+
+
+def test_true_values_come_along_where_there_are_some(container: Container) -> None:
+    container.program("python", 'mkdir -p "$4"; echo {} > "$4/endpoint.jsonl"')
+    container.program("churn", "mkdir -p artifacts/reports")
+    script = monitoring("churn", "dev", project="churn", namespace="AIFactory", captured=True, labelled=True)
+    assert container.run(script).returncode == 0
+    assert container.calls[1] == f"churn monitor --stage dev --no-notify --labels {container.input}/labels"
+    assert script.inputs == ("rows", "model", "labels")
+    assert script.problems() == []
 
 
 def test_an_endpoint_that_nobody_asked_is_not_reported_as_drifting_or_broken(container: Container) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pulumi
-from ai_factory_infra.config import COMMAND, IMAGE_TAG, StackConfig, load, text
+from ai_factory_infra.config import COMMAND, IMAGE_TAG, StackConfig, flag, load, text
 from ai_factory_infra.drift_monitor import DriftMonitor, alarm_name
 from ai_factory_infra.observability import Observability
 from ai_factory_infra.stage import Stage
@@ -20,6 +20,7 @@ class Config(StackConfig):
     image_tag: str = text(*IMAGE_TAG)
     monitor_schedule: str = text()
     instance_type: str = text()
+    labels: bool = flag(default="false")
 
 
 config = load(Config)
@@ -47,6 +48,7 @@ monitor = DriftMonitor(
             "prefix": "releases",
             "below": release.apply(lambda r: r or "none"),
         },
+        "labels": {"bucket": foundation["data_bucket"], "prefix": "labels"} if config.labels else None,
         "reports": {"bucket": foundation["artifacts_bucket"], "prefix": "reports"},
         "kms_key_arn": foundation["data_key_arn"],
         "alerts_topic_arn": foundation["alerts_topic_arn"],
