@@ -11,11 +11,14 @@ from typing import Any
 import pandas as pd
 import pytest
 from ai_factory_runtime.data_refusals import PartsDisagree, SourceUnavailable
-from ai_factory_runtime.errors import DataUnreadable
+from ai_factory_runtime.errors import ContractBroken, DataUnreadable
 from ai_factory_runtime.frames import read_table
+from ai_factory_runtime.pipeline import run
+from ai_factory_runtime.prepare import prepare
 from ai_factory_runtime.sources import content_sha256, read_source
+from ai_factory_spec.errors import FactoryError
 from ai_factory_spec.usecase import UseCase
-from helpers_runtime import real_rows, usecase_document
+from helpers_runtime import SOURCE, columns_of, make_project, quick, real_rows, usecase_document
 
 BUCKET = "rows-of-tests"
 ROWS = real_rows("wine").head(60)
@@ -214,3 +217,60 @@ def test_a_bucket_that_cannot_be_reached_shows_no_secret(tmp_path: Path, monkeyp
     with pytest.raises(SourceUnavailable, match="cannot be reached") as refusal:
         read_source(usecase_of(f"s3://{BUCKET}/rows.csv"), tmp_path)
     assert "the-secret" not in f"{refusal.value}{refusal.value.hint}"
+
+
+@pytest.mark.parametrize("kept", ["parts", "bucket", "database"])
+def test_a_run_prepares_the_same_rows_wherever_they_are_kept(
+    tmp_path: Path, s3: Any, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sqlite3
+
+    rows = real_rows("wine")
+    in_parts(tmp_path / "parts", "parquet", [rows.iloc[:90], rows.iloc[90:]])
+    upload(s3, tmp_path / "parts", "wine/")
+    with sqlite3.connect(tmp_path / "x.db") as connection:
+        rows.to_sql("wine", connection, index=False)
+    connection.close()
+    monkeypatch.setenv("WINE_DATABASE", f"sqlite:///{tmp_path / 'x.db'}")
+    sources: dict[str, dict[str, str]] = {
+        "parts": {"source": str(tmp_path / "parts")},
+        "bucket": {"source": f"s3://{BUCKET}/wine/"},
+        "database": {"source": "$WINE_DATABASE", "query": "SELECT * FROM wine"},
+    }
+    columns = {"target": "outcome", "contract": {"columns": columns_of(rows)}}
+    project = make_project(tmp_path / "project", rows, "multiclass", data={**sources[kept], **columns})
+    (project.root / SOURCE).unlink()
+    (tmp_path / "run").mkdir()
+    prepared = prepare(project, tmp_path / "run", lambda _step, _detail: None)
+    assert sorted(prepared.frame["alcohol"]) == sorted(rows["alcohol"])
+    assert len(prepared.lineage.source_sha256) == 64
+    assert prepared.lineage.source_sha256 == content_sha256(project.usecase, project.root)
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "exit_code"),
+    [
+        (lambda p: p.write_bytes(p.read_bytes()[:3000]), DataUnreadable, 1),
+        (lambda p: p.write_bytes(b""), DataUnreadable, 1),
+        (lambda p: real_rows("wine").head(0).to_parquet(p), DataUnreadable, 1),
+        (lambda p: real_rows("wine").assign(ash=float("inf")).to_parquet(p), ContractBroken, 4),
+        (lambda p: real_rows("wine").assign(ash=float("nan")).to_parquet(p), ContractBroken, 4),
+        (lambda p: real_rows("wine").assign(ash="a lot").to_parquet(p), ContractBroken, 4),
+    ],
+)
+def test_damaged_rows_stop_a_run_and_the_next_run_works(
+    tmp_path: Path, damage: Any, error: type[FactoryError], exit_code: int
+) -> None:
+    rows = real_rows("wine")
+    columns = {"target": "outcome", "contract": {"columns": columns_of(rows)}}
+    data = {"source": "data/rows.parquet", **columns}
+    project = make_project(tmp_path / "project", rows, "multiclass", candidates=quick, data=data)
+    rows.to_parquet(project.root / "data/rows.parquet")
+    damage(project.root / "data/rows.parquet")
+    with pytest.raises(error) as refusal:
+        run(project)
+    assert refusal.value.exit_code == exit_code
+    assert not project.models.exists()
+    rows.to_parquet(project.root / "data/rows.parquet")
+    (tmp_path / "run").mkdir()
+    assert len(prepare(project, tmp_path / "run", lambda _step, _detail: None).frame) == len(rows)
