@@ -26,7 +26,7 @@ def id_keeper(usecase: UseCase, environment: Mapping[str, str] = os.environ) -> 
     """
     name = usecase.data.id
     rules = [rule for rule in usecase.data.pii if rule.column == name]
-    if name is None or any(rule.action == "drop" for rule in rules):
+    if name is None:
         return _none
     try:
         key = read_key(rules, environment)
