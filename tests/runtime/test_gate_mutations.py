@@ -153,6 +153,7 @@ def test_a_fault_of_the_data_is_refused_by_the_gate_meant_for_it(
 # --- mutations of the model
 
 
+@pytest.mark.slow
 def test_an_overconfident_model_is_refused_by_the_calibration_gate(tmp_path: Path) -> None:
     """Naive Bayes counts each copy of a feature as new evidence; left uncalibrated, it is far too sure."""
     frame = customers()
@@ -167,6 +168,7 @@ def test_an_overconfident_model_is_refused_by_the_calibration_gate(tmp_path: Pat
     assert failed_gates(project) == {"calibration"}
 
 
+@pytest.mark.slow
 def test_a_slow_model_is_refused_by_both_latency_gates(tmp_path: Path) -> None:
     """A hundred trees, one after the other, take more than two milliseconds on any machine."""
     project = project_of(
@@ -190,6 +192,7 @@ def test_a_model_worse_than_agreed_is_refused_by_the_metric_gate(tmp_path: Path)
     assert "metric:log_loss:max" in failed_gates(project)
 
 
+@pytest.mark.slow
 def test_a_kpi_below_what_was_agreed_and_a_kpi_that_nobody_computes_are_refused(tmp_path: Path) -> None:
     project = project_of(tmp_path / "low", customers(), acceptance={"kpi": {"min": 0.99}})
     assert failed_gates(project) == {"kpi:min"}
