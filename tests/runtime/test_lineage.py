@@ -72,3 +72,41 @@ def test_git_is_told_with_commit_and_dirtiness(project: Project) -> None:
     assert not dirty
     (project.root / "usecase.yaml").write_text("changed")
     assert git_state(project.root) == (commit, True)
+
+
+def test_a_file_that_was_never_committed_counts_and_a_release_record_does_not(project: Project) -> None:
+    def git(*arguments: str) -> None:
+        identity = ("-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", "-C", str(project.root), *identity, *arguments], check=True, capture_output=True)
+
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-q", "-m", "first")
+    (project.root / "governance/releases").mkdir(parents=True)
+    (project.root / "governance/releases/1-abc.yaml").write_text("signed: []")
+    assert lineage(project)["git_changed"] == ()
+    (project.root / "src" / "späte idee.py").write_text("X = 1\n")
+    (project.root / "src" / "model.py").unlink()
+    found = lineage(project)
+    assert found["git_changed"] == ("src/model.py", "src/späte idee.py")
+    assert found["git_dirty"] is True
+
+
+def test_the_blueprints_that_composed_the_repository_are_named_with_their_versions(project: Project) -> None:
+    assert (lineage(project)["factory"], lineage(project)["blueprints"]) == ("", {})
+    lock = project.root / ".ai-factory" / "lock.yaml"
+    lock.parent.mkdir()
+    lock.write_text(
+        "schema: 1\ngenerator: {ai-factory: 0.1.0, jinja2: 3.1.6}\n"
+        "blueprints:\n  - id: pipelines/training\n    version: 0.1.0\n    sha256: ab\n    answers: {}\n"
+    )
+    assert (lineage(project)["factory"], lineage(project)["blueprints"]) == ("0.1.0", {"pipelines/training": "0.1.0"})
+    lock.write_text("blueprints: {")
+    assert lineage(project)["blueprints"] == {}
+
+
+def test_comments_order_and_defaults_written_out_are_no_other_use_case(project: Project) -> None:
+    before = lineage(project)["usecase_sha256"]
+    path = project.root / "usecase.yaml"
+    path.write_text("# a comment\n" + path.read_text() + "monitoring: {min_rows: 50}\n")
+    assert lineage(open_project(project.package, project.hooks, root=project.root))["usecase_sha256"] == before
