@@ -10,7 +10,7 @@ from typing import Protocol
 
 from ai_factory_runtime.accelerator import Acceleration, compiled_for
 from ai_factory_runtime.compiled import Compiled
-from ai_factory_runtime.package import ModelPackage, Prediction
+from ai_factory_runtime.package import ModelPackage, Prediction, Signature
 from ai_factory_runtime.project import Project
 from ai_factory_runtime.reasons import Explainer, Reason
 from ai_factory_runtime.requests import RequestSchema
@@ -110,9 +110,14 @@ def open_endpoint(project: Project, stage: str) -> Endpoint:
 
 def make_endpoint(project: Project, model: Deployed, package: ModelPackage) -> Endpoint:
     """The endpoint of a loaded model; a caller may send the contract's other columns along, and they are not looked at."""
-    features, data = package.signature.features, project.usecase.data
-    others = frozenset(c.name for c in data.contract.columns) - {c.name for c in features}
-    schema = RequestSchema(features, ignored=others, id=data.id if data.id in others else None)
+    schema = schema_of(project, package.signature)
     compiled, acceleration = compiled_for(package)
     explainer = Explainer(package.signature, schema.layout, typical_record(package))
     return Endpoint(model, package, schema, acceleration, compiled, explainer)
+
+
+def schema_of(project: Project, signature: Signature) -> RequestSchema:
+    """What a model of the project takes in a request."""
+    data = project.usecase.data
+    others = frozenset(c.name for c in data.contract.columns) - {c.name for c in signature.features}
+    return RequestSchema(signature.features, ignored=others, id=data.id if data.id in others else None)

@@ -5,7 +5,6 @@
 | empty | MLflow on artifacts/registry.db |
 | sqlite:///file | MLflow on that file |
 | http(s)://server, arn:aws:sagemaker:… | an MLflow server; packages are uploaded to it |
-| sagemaker://region/bucket | SageMaker's model registry; packages are uploaded to the bucket |
 
 An adapter's libraries are imported when something is registered or looked up, never by serving or batch scoring.
 """
@@ -29,7 +28,6 @@ CHAMPION, CHALLENGER, SHADOW = "champion", "challenger", "shadow"
 ADDRESS_VARIABLE = "AI_FACTORY_REGISTRY"
 SQLITE = "sqlite:///"
 SERVERS = ("http://", "https://", "arn:aws:sagemaker:")
-SAGEMAKER = "sagemaker://"
 
 
 @dataclass(frozen=True, slots=True)

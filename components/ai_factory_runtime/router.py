@@ -73,10 +73,14 @@ class _Plan:
 
 
 def open_answering(project: Project, stage: str) -> Answering:
-    """What answers in a stage: a router, or in a container that was handed its model that one alone.
+    """What answers in a stage: a router, or in a container that was handed its model that one alone; for many models all of them.
 
     Raises what `open_endpoint` raises.
     """
+    if project.usecase.model.partition_by is not None:
+        from ai_factory_runtime.fleet_endpoint import open_fleet_endpoint
+
+        return open_fleet_endpoint(project, stage)
     endpoint = open_endpoint(project, stage)
     return Router(project, endpoint) if endpoint.model.at else endpoint
 

@@ -15,6 +15,8 @@ import sys
 from fastapi import FastAPI
 
 from ai_factory_runtime.capture import Capture
+from ai_factory_runtime.endpoint import Endpoint
+from ai_factory_runtime.fleet_endpoint import FleetEndpoint, capture_each
 from ai_factory_runtime.kept_ids import id_keeper
 from ai_factory_runtime.lineage import code_sha256
 from ai_factory_runtime.project import Project
@@ -40,10 +42,17 @@ def create_app(project: Project, stage: str, *, capture_rate: float | None = Non
     """
     answering = open_answering(project, stage)
     rate = _capture_rate() if capture_rate is None else capture_rate
-    capture = Capture(
-        project.captures / stage, answering.endpoint.schema.features, rate,
-        code=code_sha256(project.root), keep_ids=id_keeper(project.usecase),
-    )  # fmt: skip
+
+    def capture_of(project: Project, endpoint: Endpoint) -> Capture:
+        return Capture(
+            project.captures / stage, endpoint.schema.features, rate,
+            code=code_sha256(project.root), keep_ids=id_keeper(project.usecase),
+        )  # fmt: skip
+
+    if isinstance(answering, FleetEndpoint):
+        capture: Capture = capture_each(project, answering, capture_of)
+    else:
+        capture = capture_of(project, answering.endpoint)
     title = project.usecase.title or project.usecase.name
     return Service(answering, capture, title=title, limits=Limits(seconds=_request_seconds()))
 

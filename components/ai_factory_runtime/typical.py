@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from ai_factory_spec.usecase import Column
 
+from ai_factory_runtime.fleet import Fleet
 from ai_factory_runtime.package import ModelPackage
 from ai_factory_runtime.sketch import ColumnSketch, NumericSketch, Sketch
 
 
 def typical_record(package: ModelPackage) -> dict[str, object]:
-    """One value for each feature, None where training had none. No row that ever was."""
+    """One value for each feature, None where training had none. No row that ever was. For a fleet that of its first member."""
+    if isinstance(package, Fleet):
+        first = package.members[0]
+        usual = {package.column: first.value, **typical_record(first.package)}
+        return {c.name: usual.get(c.name) for c in package.signature.features}
     sketches = {c.name: c for c in Sketch.from_json(package.sketch_json).columns}
     return {c.name: _typical(c, sketches.get(c.name)) for c in package.signature.features}
 

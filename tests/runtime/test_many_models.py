@@ -28,9 +28,11 @@ from ai_factory_runtime.registry import open_registry
 from ai_factory_runtime.release import approve, list_releases
 from ai_factory_runtime.scale_errors import BackendUnavailable, PartitionNeeded, PartitionsUnusable, UnknownPartition
 from ai_factory_runtime.scale_out import ManyResult, train_all
+from ai_factory_runtime.serving import create_app
 from ai_factory_runtime.stages import Deployed, deployed, load_deployed, promote
 from ai_factory_spec.usecase import UseCase
 from helpers_runtime import columns_of, make_project, quick, real_rows
+from starlette.testclient import TestClient
 
 GOOD, SHUFFLED, EMPTY = ("AT", "d/e"), "FR", "XX"
 MARKETS = [*GOOD, SHUFFLED, EMPTY]
@@ -320,3 +322,43 @@ def test_a_ray_cluster_makes_the_very_models_that_one_process_makes(many: Projec
         ray.shutdown()
     assert [(o.value, o.failed) for o in result.outcomes][:2] == [(value, "") for value in GOOD]
     assert fingerprints(many) == before
+
+
+def test_the_endpoint_answers_each_row_by_its_values_model_and_captures_it_for_that_partition(many: Project) -> None:
+    rows = markets(real_rows("breast_cancer").head(9), list(GOOD)).drop(columns="outcome")
+    records = rows.to_dict("records")
+    with TestClient(create_app(many, "dev", capture_rate=1.0)) as client:
+        for example in (
+            [client.get("/openapi.json").json()],
+            [client.get("/docs").text],
+            [client.get("/metrics").text],
+        ):
+            assert example
+        for record in records[:4]:
+            own = deployed(partition_of(many, record["market"]), "dev")
+            said = client.post("/invocations", json={"records": [record], "reasons": 2})
+            assert said.status_code == 200, said.text
+            assert said.json()["model"] == {"version": 1, "digest": own.digest}
+            assert len(said.json()["predictions"][0]["reasons"]) == 2
+        mixed = client.post("/invocations", json={"records": records, "reasons": 1}).json()
+        assert mixed["model"]["version"] == 0
+        refused = client.post("/invocations", json={"records": [{**records[0], "market": SHUFFLED}]})
+        assert refused.status_code == 422
+        assert refused.json()["problems"][0]["allowed"] == "one of 'AT', 'd/e'"
+    for value in GOOD:
+        package = load_package(deployed(partition_of(many, value), "dev").folder)
+        own = rows[rows["market"] == value]
+        direct = package.predict(to_canonical(own, package.signature.features))
+        assert direct.probabilities is not None
+        answers = [mixed["predictions"][place] for place in own.index]
+        assert [a["prediction"] for a in answers] == direct.values.tolist()
+        np.testing.assert_allclose(
+            [a["probability"]["malignant"] for a in answers], direct.probabilities[:, 1], rtol=1e-12
+        )
+        lines = [
+            json.loads(line)
+            for file in sorted((partition_of(many, value).captures / "dev").glob("*"))
+            for line in file.read_text(encoding="utf-8").splitlines()
+        ]
+        assert len(lines) == 2 + len(own)
+        assert {line["digest"] for line in lines} == {package.digest}
