@@ -1,4 +1,9 @@
-"""Rollout: how a new version meets an endpoint's traffic: all at once, a canary first, or in equal steps."""
+"""Rollout: how a new version meets an endpoint's traffic.
+
+SageMaker's deployment guardrails move it: all at once, a canary first, or in equal steps, and back when an alarm is raised.
+Beside the version that answers, `shadow` gives another a copy of every request, and `ab` a share of them, for as long as
+both are configured.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +15,17 @@ from typing import Any
 from ai_factory_infra.limits import ENDPOINT_WAITER_MINUTES
 from ai_factory_infra.problems import Problems
 
-STRATEGIES = ("all-at-once", "canary", "linear")
+STRATEGIES = ("all-at-once", "shadow", "canary", "linear", "ab")
+SIDE_BY_SIDE = ("shadow", "ab")
+"""With these a challenger runs beside the champion until somebody takes one of them out of the configuration."""
+MOVED = ("canary", "linear")
 START_MINUTES = 10  # what SageMaker needs to start the new machines, before the first request
 
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """`step_percent`: the canary's share, or each step's. `wait_minutes`: between steps, while alarms are watched.
+    """`step_percent`: the canary's share, each step's, or in `ab` the challenger's. `wait_minutes`: between steps, while
+    alarms are watched.
 
     `bake_minutes`: how long the old version is kept after the last step, so that a late alarm can still go back to it.
     """
@@ -29,6 +38,8 @@ class Rollout:
     @property
     def minutes(self) -> int:
         """How long traffic takes to move, the wait after the last step included."""
+        if self.strategy in SIDE_BY_SIDE:
+            return 0
         waits = {"all-at-once": 0, "canary": 1, "linear": math.ceil(100 / self.step_percent) - 1}[self.strategy]
         return waits * self.wait_minutes + self.bake_minutes
 
@@ -39,7 +50,9 @@ class Rollout:
             return
         problems.between(f"{path}.wait_minutes", self.wait_minutes, 0, 60, unit="minutes")
         problems.between(f"{path}.bake_minutes", self.bake_minutes, 0, 60, unit="minutes")
-        if self.strategy != "all-at-once":
+        if self.strategy == "ab":
+            problems.between(f"{path}.step_percent", self.step_percent, 1, 50, unit="% of the requests")
+        if self.strategy in MOVED:
             low = 10 if self.strategy == "linear" else 1
             problems.between(f"{path}.step_percent", self.step_percent, low, 50, unit="% of the machines")
             problems.unless(
@@ -58,7 +71,13 @@ class Rollout:
         )
 
     def deployment(self, alarms: Sequence[Any]) -> Any:
-        """The endpoint's `deployment_config` (a dict of pulumi_aws); `alarms` are the names that send it back."""
+        """The endpoint's `deployment_config` (a dict of pulumi_aws); `alarms` are the names that send it back.
+
+        None for two versions side by side: guardrails ask that variants stay the same ("Deployment guardrails: exclusions"),
+        and a challenger comes and goes. SageMaker then changes fleets blue/green, all at once.
+        """
+        if self.strategy in SIDE_BY_SIDE:
+            return None
         routing: dict[str, Any] = {
             "type": self.strategy.replace("-", "_").upper(),
             "wait_interval_in_seconds": 0 if self.strategy == "all-at-once" else self.wait_minutes * 60,

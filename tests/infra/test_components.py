@@ -70,7 +70,7 @@ CASES: list[Case] = [
     (RealtimeEndpoint, ENDPOINT, {"model_data": "s3://bucket/model.tar.gz"}, "model_data", "a folder"),
     (RealtimeEndpoint, ENDPOINT, {"environment": {"DB_PASSWORD": "hunter2"}}, "environment.DB_PASSWORD", "the ARN of a secret"),
     (RealtimeEndpoint, ENDPOINT, {"environment": {f"V{i}": "x" for i in range(98)}}, "environment", "AWS allows 100"),
-    (RealtimeEndpoint, ENDPOINT, {"rollout": Rollout("shadow")}, "rollout.strategy", "all-at-once, canary, linear"),
+    (RealtimeEndpoint, ENDPOINT, {"rollout": Rollout("slowly")}, "rollout.strategy", "all-at-once, shadow, canary, linear, ab"),
     (RealtimeEndpoint, ENDPOINT, {"rollout": Rollout("canary")}, "rollout.strategy", "needs 2 or more; got 1"),
     (RealtimeEndpoint, ENDPOINT, {"instances": 2, "rollout": Rollout("linear", 10, 6)}, "rollout.wait_minutes", "59 minutes; pulumi_aws waits 60"),
     (RealtimeEndpoint, ENDPOINT, {"instances": 2, "rollout": Rollout("linear", 5, 1)}, "rollout.step_percent", "AWS allows 10 to 50 %"),
@@ -112,7 +112,7 @@ def test_what_aws_would_refuse_is_refused_first(
 @pytest.mark.parametrize(
     ("component", "args", "limit"),
     [
-        (RealtimeEndpoint, ENDPOINT, 47),
+        (RealtimeEndpoint, ENDPOINT, 43),
         (ContainerPipeline, PIPELINE, 48),
         (RetrainTrigger, TRIGGER, 43),
         (SecureBucket, {"kms_key_arn": ARN}, 55),

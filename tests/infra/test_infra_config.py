@@ -64,7 +64,7 @@ def test_a_missing_key_is_named_with_the_command_that_sets_it(monkeypatch: pytes
         ("serving", {"release": "../other"}, "a folder under releases/"),
         ("serving", {"instances": "0"}, "a whole number from 1 to 100"),
         ("serving", {"instances": "1.5"}, "a whole number from 1 to 100"),
-        ("serving", {"rollout_strategy": "shadow"}, "all-at-once, canary, linear"),
+        ("serving", {"rollout_strategy": "slowly"}, "all-at-once, shadow, canary, linear, ab"),
         ("training", {"image_tag": "v 1"}, "1 to 128 letters, digits, dots, hyphens and underscores"),
         ("training", {"command": "churn; rm -rf /"}, "the project command"),
         ("monitoring", {"region": "europe"}, "an AWS region"),

@@ -51,7 +51,7 @@ scoring = BatchInference(
 pulumi.export("release", config.release)
 pulumi.export("pipeline", scoring.pipeline_name)
 {%- else -%}
-"""The model behind HTTPS, with alarms that take a bad version back. Stands up before there is a model."""
+"""The model behind HTTPS, a challenger beside it, alarms that take a bad version back. Stands up before there is a model."""
 
 from __future__ import annotations
 
@@ -70,13 +70,15 @@ class Config(StackConfig):
 
     image_tag: str = text(*IMAGE_TAG)
     release: str = text(*RELEASE)
+    challenger: str = text(*RELEASE)
     instance_type: str = text()
     instances: int = whole(1, 100)
     max_instances: int = whole(1, 100)
     rollout_strategy: str = choice(*STRATEGIES)
     rollout_step_percent: int = whole(1, 50)
     rollout_wait_minutes: int = whole(0, 60)
-    p99_ms: float = number(1, 60_000)
+    rollout_max_error_rate: float = number(0.0001, 1)
+    p99_ms: float = number(0.1, 60_000)
     capture_percent: int = whole(0, 100)
     log_retention_days: int = whole(1, 3653)
 
@@ -86,18 +88,26 @@ stage = Stage(config)
 foundation, registry = stage.reads("foundation"), stage.reads("registry")
 models = foundation["artifacts_bucket"]
 
+
+def package(folder: str) -> pulumi.Output[str] | None:
+    """Where a release is; None for no release."""
+    return pulumi.Output.concat("s3://", models, f"/releases/{folder}/") if folder else None
+
+
 endpoint = RealtimeEndpoint(
     stage.named("endpoint"),
     {
         "stage": stage.name,
         "image": pulumi.Output.concat(registry["repository_url"], ":", config.image_tag),
         "repository_arn": registry["repository_arn"],
-        "model_data": pulumi.Output.concat("s3://", models, f"/releases/{config.release}/") if config.release else None,
+        "model_data": package(config.release),
+        "challenger_data": package(config.challenger),
         "models": {"bucket": models, "prefix": "releases"},
         "captures": {"bucket": foundation["captures_bucket"], "prefix": "requests"},
         "kms_key_arn": foundation["data_key_arn"],
         "logs_key_arn": foundation["logs_key_arn"],
         "alerts_topic_arn": foundation["alerts_topic_arn"],
+        "max_error_rate": config.rollout_max_error_rate,
         "p99_ms": config.p99_ms,
         "rollout": Rollout(config.rollout_strategy, config.rollout_step_percent, config.rollout_wait_minutes),
         "instance_type": config.instance_type,
@@ -112,6 +122,7 @@ endpoint = RealtimeEndpoint(
 )
 
 pulumi.export("release", config.release)
+pulumi.export("challenger", config.challenger)
 pulumi.export("endpoint_name", endpoint.endpoint_name)
 # What the endpoint was told to run. After an automatic rollback it runs another, and AWS reports no error.
 pulumi.export("endpoint_configuration", endpoint.configuration_name)

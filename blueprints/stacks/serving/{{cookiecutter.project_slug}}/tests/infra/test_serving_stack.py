@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-{% if cookiecutter.architecture == 'batch' %}import json
-{% endif %}from pathlib import Path
+import json
+from pathlib import Path
 
 import pytest
 from ai_factory_infra.testing import {% if cookiecutter.architecture == 'batch' %}Registered, run_stage_once, stages{% else %}Registered, run_stage, run_stage_once, stages{% endif %}
@@ -63,6 +63,16 @@ def test_a_model_and_its_configuration_are_kept_when_they_are_replaced(live: Reg
         assert resource.retain_on_delete
         assert resource.delete_before_replace is False
         assert "name" not in resource.inputs
+
+
+@pytest.mark.parametrize("stage", stages(INFRA))
+def test_a_challenger_that_shares_the_requests_loses_its_share_by_an_alarm(stage: str) -> None:
+    config = {"release": "1", "challenger": "2", "rollout_strategy": "ab"}
+    found = run_stage(INFRA, stage, config={"serving": config})["serving"]
+    watched = {a.inputs["name"] for a in found.of("aws:cloudwatch/metricAlarm:MetricAlarm") if a.name.count("-new-")}
+    heard = json.loads(found.named("aws:cloudwatch/eventRule:EventRule", "-guard").inputs["eventPattern"])["detail"]
+    assert set(heard["alarmName"]) == watched
+    assert '"DesiredWeight": 0' in found.only("aws:sfn/stateMachine:StateMachine").inputs["definition"]
 
 
 def test_the_container_has_no_network_and_knows_its_stage(live: Registered) -> None:
