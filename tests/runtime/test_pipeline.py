@@ -11,7 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -247,7 +247,7 @@ def test_rows_that_break_the_contract_stop_the_run_and_are_kept_aside(tmp_path: 
     rows["mean_radius"] = rows["mean_radius"].astype(object)
     rows.loc[4, "mean_radius"] = "wide"
     rows.to_csv(project.root / SOURCE, index=False)
-    error = refused(project, ContractBroken, r"'mean_radius' is not a finite number \(1 row, e.g. 'wide'\)")
+    error = refused(project, ContractBroken, r"'mean_radius' is not a finite number \(1 row, e.g. 'wide'; row 4\)")
     assert error.exit_code == 4
     (last,) = list_runs(project)
     assert last.refused == "contract-broken"
@@ -388,46 +388,64 @@ def test_a_bug_or_an_interruption_leaves_no_run_folder(tmp_path: Path, rows: pd.
 
 
 @pytest.fixture
-def killed(trained: Project) -> Any:
-    """Run in another process and kill it, as `kill -9` does, when a step begins."""
+def killed(trained: Project) -> Iterator[Any]:
+    """Run in another process and kill it, as `kill -9` does, when a step begins.
 
-    def kill_at(step: str) -> None:
-        code = f"""
+    One process imports everything once and forks for each run, before it has a thread of its own.
+    """
+    code = f"""
         import os, signal, sys
         sys.path[:0] = {[str(Path(__file__).parents[1])]!r}
         from pathlib import Path
         from ai_factory_runtime.pipeline import run
         from ai_factory_runtime.project import Hooks, open_project
         from helpers_runtime import PACKAGE, default_features, load, quick
-        def stop(step, detail):
-            if step == {step!r}:
-                os.kill(os.getpid(), signal.SIGKILL)
-        run(open_project(PACKAGE, Hooks(load, default_features, quick), root=Path({str(trained.root)!r})), progress=stop)
+        for line in sys.stdin:
+            child = os.fork()
+            if not child:
+                def stop(step, detail):
+                    if step == line.strip():
+                        os.kill(os.getpid(), signal.SIGKILL)
+                run(open_project(PACKAGE, Hooks(load, default_features, quick), root=Path({str(trained.root)!r})), progress=stop)
+                os._exit(0)
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
         """
-        done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(code)], check=False, capture_output=True, text=True
-        )
-        assert done.returncode == -signal.SIGKILL, done.stderr
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        asked, answered = process.stdin, process.stdout
 
-    return kill_at
+        def kill_at(step: str) -> None:
+            asked.write(f"{step}\n")
+            asked.flush()
+            assert int(answered.readline()) == -signal.SIGKILL, step
+
+        yield kill_at
+        asked.close()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", ["train", "register"])
 def test_a_run_killed_at_any_step_leaves_nothing_half_registered_and_the_next_run_works(
-    trained: Project, killed: Any, step: str
+    trained: Project, killed: Any
 ) -> None:
-    killed(step)
-    before = open_registry(trained).versions()
-    assert [v.aliases for v in before] == [("champion",)]
-    assert deployed(trained, "dev").version == 1
+    """Each run is the next run after a kill: it gets a step further, and is killed there."""
+    for step in STEPS:
+        killed(step)
+        versions = open_registry(trained).versions()
+        assert [v.version for v in versions] == ([1, 2] if step == "deploy" else [1]), step
+        assert [v.aliases for v in versions] == [("champion",), ()][: len(versions)]
+        assert deployed(trained, "dev").version == 1
+        for version in versions:
+            load_package(version.folder, digest=version.digest, trusted_package=PACKAGE)
+    assert [r.version.version for r in list_runs(trained) if r.version] == [2, 1]
     result = run(trained)
     assert result.registered is not None
     after = open_registry(trained).versions()
+    assert [v.version for v in after] == [1, 2, 3]
     assert all("settled" in dict(v.tags) for v in after)
     assert not list(trained.artifacts.rglob("*.partial*"))
-    for version in after:
-        load_package(version.folder, digest=version.digest, trusted_package=PACKAGE)
+    assert {p.name for p in trained.models.iterdir()} >= {v.run_id for v in after}
 
 
 @pytest.mark.slow
