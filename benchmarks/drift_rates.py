@@ -1,6 +1,6 @@
-"""How often the monitor cries wolf, how often it sees what is there, and how long it takes.
+"""How often the monitor cries wolf, and how often it sees what is there.
 
-    python benchmarks/drift_rates.py [--windows 200]
+    python benchmarks/drift_rates.py [--windows 200] [--only columns|concept|whole]
 
 Prints the tables of playbooks/monitor-a-model.md. Each window gets a reference of its own, so that the chance in both
 counts. The columns are independent and of the shapes that real tables have; the seeds are fixed.
@@ -9,13 +9,17 @@ counts. The columns are independent and of the shapes that real tables have; the
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from ai_factory_runtime.concept import by_adwin, by_labelled_windows, concept
 from ai_factory_runtime.drift import compare
-from ai_factory_runtime.package import Prediction
+from ai_factory_runtime.evaluation import Judged, estimate
+from ai_factory_runtime.package import Prediction, Signature
+from ai_factory_runtime.quality import Quality
+from ai_factory_runtime.residuals import residuals
 from ai_factory_runtime.sketch import Sketch, build_sketch
 from ai_factory_spec.usecase import Column, DriftThresholds
 
@@ -29,6 +33,10 @@ COLUMNS = (
     *(Column(name=f"shop{i}", type="category", categories=("a",)) for i in range(3)),
     *(Column(name=f"flag{i}", type="boolean", nullable=True) for i in range(3)),
 )
+_X = (Column(name="x", type="number"),)
+_Y = Column(name="y", type="category", categories=("no", "yes"))
+BINARY = Signature("u", "binary", _X, _Y, ("no", "yes"), "yes", 0.5)
+NUMBER = Signature("u", "regression", _X, Column(name="y", type="number"))
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 CHANGES: dict[str, Change] = {
     "mean of a number + 0.25 sd": lambda f: f.assign(normal0=f["normal0"] + 0.25),
@@ -105,26 +113,99 @@ def _named(name: str, change: Change, rows: int, windows: int) -> float:
     return named / windows
 
 
-def speed() -> None:
-    """Processor seconds for a million rows, and the sketch's size."""
-    random = np.random.default_rng(0)
-    frame, prediction = draw(1_000_000, random)
-    start = time.process_time()
-    sketch = build_sketch(frame, COLUMNS, prediction)
-    built = time.process_time() - start
-    start = time.process_time()
-    compare(sketch, frame, prediction, ASKED, 1)
-    compared = time.process_time() - start
-    size = len(sketch.to_json().encode()) / 1e6
-    print(
-        f"\n1,000,000 rows × {len(COLUMNS)} columns: sketch {built:.1f} s ({size:.2f} MB), comparison {compared:.1f} s of processor time"
-    )
+def answers(rows: int, random: np.random.Generator, *, shift: float = 0.0, **law: float) -> Judged:
+    """A calibrated model's answers (a fifth of them wrong); with a law, from the share `at` of the rows on the truth follows it."""
+    x = 2 * random.normal(shift, 1, rows) - 1
+    told = 1 / (1 + np.exp(-x))
+    true, at = told.copy(), int(law.get("at", 1.0) * rows)
+    true[at:] = 1 / (1 + np.exp(-(law.get("slope", 1.0) * x[at:] + law.get("bias", 0.0))))
+    truth = np.where(random.random(rows) < true, "yes", "no").astype(object)
+    values = np.where(told >= 0.5, "yes", "no").astype(object)
+    return Judged(truth, Prediction(values, np.column_stack([1 - told, told])), BINARY)
+
+
+def estimates_of(rows: int, random: np.random.Generator, *, shift: float = 0.0, **law: float) -> Judged:
+    """The same for a regression, with errors of Student's t with four degrees of freedom."""
+    x, error, at = random.normal(shift, 1, rows), random.standard_t(4, rows), int(law.get("at", 1.0) * rows)
+    error[at:] = error[at:] * law.get("scale", 1.0) + law.get("bias", 0.0)
+    return Judged(x + error, Prediction(x, None), NUMBER)
+
+
+LAWS: tuple[tuple[str, Callable[..., Judged], dict[str, float]], ...] = (
+    ("classes: nothing", answers, {}),
+    ("classes: only the rows move, by half a standard deviation", answers, {"shift": 0.5}),
+    ("classes: log odds + 0.5 from the middle on", answers, {"at": 0.5, "bias": 0.5}),
+    ("classes: log odds + 1 from the middle on", answers, {"at": 0.5, "bias": 1.0}),
+    ("classes: the features tell a third as much, from the middle on", answers, {"at": 0.5, "slope": 0.3}),
+    ("classes: log odds + 0.5 in the whole window", answers, {"at": 0.0, "bias": 0.5}),
+    ("regression: nothing", estimates_of, {}),
+    ("regression: only the rows move, by one standard deviation", estimates_of, {"shift": 1.0}),
+    ("regression: + 0.2 standard deviations from the middle on", estimates_of, {"at": 0.5, "bias": 0.28}),
+    ("regression: errors × 1.5 from the middle on", estimates_of, {"at": 0.5, "scale": 1.5}),
+)
+
+
+def concept_rates(windows: int) -> None:
+    """Shares of windows in which concept drift is said: with labelled windows alone, and with ADWIN besides."""
+    sizes = (200, 1000, 5000)
+    print(f"\n### Windows in which the relation is said to have changed ({windows} each, 1,000 held-out rows)\n")
+    print(f"| what happened | {' | '.join(f'{n:,} labelled rows' for n in sizes)} |\n|---|{'---:|' * len(sizes)}")
+    for name, draw_answers, law in LAWS:
+        cells = []
+        for rows in sizes:
+            found = np.zeros(2)
+            for seed in range(windows):
+                random = np.random.default_rng([rows, seed])
+                known = [r.summary() for r in residuals(draw_answers(1000, random))]
+                window = draw_answers(rows, random, **law)
+                found += [concept(window, known, adwin=adwin).moved for adwin in (False, True)]
+            alone, both = found / windows
+            cells.append(f"{both:.1%}" if alone == both else f"{both:.1%} (without ADWIN {alone:.1%})")
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+def adwin_alone(windows: int) -> None:
+    """What ADWIN sees by itself of errors that rise from 10 to 16 %, and where it and the labelled windows put the change."""
+    print("\n### Errors rise from 10 to 16 % in the middle of 4,000 rows: share seen, median position\n")
+    for name, find in (("ADWIN", by_adwin), ("labelled windows", by_labelled_windows)):
+        places = []
+        for seed in range(windows):
+            random = np.random.default_rng(seed)
+            rates = np.repeat([0.10, 0.16], 2000)
+            places.append(find((random.random(4000) < rates).astype(np.float64)))
+        seen = [p for p in places if p is not None]
+        print(f"{name}: {len(seen) / windows:.1%}, row {np.median(seen) if seen else float('nan'):.0f}", flush=True)
+
+
+def whole(windows: int) -> None:
+    """Shares of windows without drift of which a whole look says that anything moved; the columns as above, and true values."""
+    print(f"\n### Windows without drift of which any kind of drift is said ({windows} each, 2,000 training rows)\n")
+    print("| window rows, all labelled | data or predictions | quality | concept | any |\n|---:|---:|---:|---:|---:|")
+    for rows in (200, 1000, 5000):
+        found = np.zeros(4)
+        for seed in range(windows):
+            random = np.random.default_rng([rows, seed, 7])
+            sketch, (frame, _) = reference(2000, random), draw(rows, random)
+            held_out, window = answers(1000, random), answers(rows, random)
+            known = [r.summary() for r in residuals(held_out)]
+            sketch = replace(sketch, predictions=build_sketch(frame, (), held_out.prediction).predictions)
+            moved = compare(sketch, frame, window.prediction, ASKED, 1).drifted
+            before, now = estimate("roc_auc", held_out, seed), estimate("roc_auc", window, seed)
+            kinds = [moved, Quality("roc_auc", rows, now, before).worse, concept(window, known).moved]
+            found += [*kinds, any(kinds)]
+        print(f"| {rows:,} | {' | '.join(f'{share:.1%}' for share in found / windows)} |", flush=True)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--windows", type=int, default=200)
+    parser.add_argument("--only", choices=("columns", "concept", "whole"))
     arguments = parser.parse_args()
-    false_alarms(arguments.windows)
-    detection(max(20, arguments.windows // 4))
-    speed()
+    if arguments.only in (None, "columns"):
+        false_alarms(arguments.windows)
+        detection(max(20, arguments.windows // 4))
+    if arguments.only in (None, "concept"):
+        concept_rates(arguments.windows)
+        adwin_alone(arguments.windows)
+    if arguments.only in (None, "whole"):
+        whole(arguments.windows)
