@@ -59,6 +59,9 @@ class Acceleration:
         return cls(**json.loads(body))
 
 
+UNCOMPARED = Acceleration("scikit-learn", "scikit-learn", "nothing was compared")
+
+
 def examine(estimator: Any, signature: Signature, held_out: pd.DataFrame, *, seed: int = 0) -> Acceleration:
     """The parity gate: compile, compare with scikit-learn's answers to `held_out` canonical rows, and say what answers."""
     compiled = compile_model(estimator, signature)
@@ -120,6 +123,12 @@ def labels_changed(one: Prediction, other: Prediction) -> int:
     return int((one.values != other.values).sum())
 
 
+def accepted(estimator: Any, signature: Signature, acceleration: Acceleration) -> Compiled | None:
+    """The compiled form of an estimator that the parity gate let through; None where scikit-learn answers."""
+    compiled = compile_model(estimator, signature) if acceleration.compiled else acceleration.reason
+    return None if isinstance(compiled, str) else compiled
+
+
 def compiled_for(package: ModelPackage) -> tuple[Compiled | None, Acceleration]:
     """The compiled form that may answer for a package, and what answers.
 
@@ -128,11 +137,12 @@ def compiled_for(package: ModelPackage) -> tuple[Compiled | None, Acceleration]:
     """
     body = package.files.get(ACCELERATOR)
     if body is None:
-        return None, Acceleration("scikit-learn", "scikit-learn", "the package has no record of a comparison")
+        return None, UNCOMPARED
     recorded = Acceleration.from_json(body)
-    compiled = compile_model(package.estimator, package.signature) if recorded.compiled else recorded.reason
-    if isinstance(compiled, str):
-        return None, replace(recorded, engine="scikit-learn", features="scikit-learn", reason=compiled)
+    compiled = accepted(package.estimator, package.signature, recorded)
+    if compiled is None:
+        reason = "it cannot be compiled here" if recorded.compiled else recorded.reason
+        return None, replace(recorded, engine="scikit-learn", features="scikit-learn", reason=reason)
     rows, expected = package.reference
     found = compiled.predict_each_way(rows_of(rows, Layout(package.signature.features)))
     if any(labels_changed(expected, f) or not largest_difference(expected, f) <= TOLERANCE for f in found):

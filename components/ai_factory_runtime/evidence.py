@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ai_factory_runtime import gates as gate
-from ai_factory_runtime.accelerator import examine
 from ai_factory_runtime.card import SECTIONS, CardFacts, render_html, render_markdown
 from ai_factory_runtime.comparison import Comparison
 from ai_factory_runtime.data_sheet import SECTIONS as SHEET_SECTIONS
@@ -53,8 +52,7 @@ def document(
     )
     sheet_markdown, sheet_html = render_data_sheet(sheet)
     results = (*results, gate.data_sheet(sheet_markdown, sheet_html, SHEET_SECTIONS))
-    trained = evaluated.trained
-    acceleration = examine(trained.estimator, trained.signature, prepared.held_out, seed=project.usecase.model.seed)
+    trained, acceleration = evaluated.trained, evaluated.measured.acceleration
     facts = CardFacts(
         usecase=project.usecase,
         run_id=run.run_id,

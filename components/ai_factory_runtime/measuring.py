@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 from ai_factory_spec.usecase import UseCase
 
+from ai_factory_runtime.accelerator import UNCOMPARED, Acceleration, accepted, examine
 from ai_factory_runtime.evaluation import Estimate, Judged, Positions, estimates, gain
 from ai_factory_runtime.explaining import Explained, explain
 from ai_factory_runtime.fairness import MIN_GROUP_SIZE, Disparity, Group, disparities, groups
@@ -26,7 +27,8 @@ from ai_factory_runtime.training import Trained, target_of
 class Measured:
     """The numbers. `baseline` are the dummy's metrics; `gain` is the paired improvement over it in `baseline_metric`.
 
-    `latency` is one row's, `latency_many` that of a thousand rows. None: not asked, or there is none for this task.
+    `latency` is one row's, `latency_many` that of a thousand rows, both as `acceleration`
+    says that the endpoint answers. None: not asked, or there is none for this task.
     """
 
     metrics: Mapping[str, Estimate]
@@ -43,6 +45,7 @@ class Measured:
     latency: Latency
     latency_many: Latency
     kpi: Kpi | None = None
+    acceleration: Acceleration = UNCOMPARED
 
 
 def answers_of(trained: Trained, rows: pd.DataFrame, usecase: UseCase, unit: Positions | None) -> tuple[Judged, Judged]:
@@ -68,9 +71,11 @@ def measure(
     def answer(frame: pd.DataFrame) -> Prediction:
         return predict(trained.estimator, trained.signature, frame)
 
+    acceleration = examine(trained.estimator, trained.signature, rows, seed=seed)
+    compiled = accepted(trained.estimator, trained.signature, acceleration)
     with processors(1):  # as the endpoint answers
-        one = latency(trained.estimator, trained.signature, rows)
-        many = latency(trained.estimator, trained.signature, rows, size=MANY)
+        one = latency(trained.estimator, trained.signature, rows, compiled=compiled)
+        many = latency(trained.estimator, trained.signature, rows, compiled=compiled, size=MANY)
     return Measured(
         metrics=estimates(judged, seed),
         baseline=estimates(blind, seed),
@@ -92,4 +97,5 @@ def measure(
         latency=one,
         latency_many=many,
         kpi=measure_kpi(kpi, usecase, rows, judged, blind) if kpi else None,
+        acceleration=acceleration,
     )

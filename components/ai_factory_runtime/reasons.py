@@ -20,6 +20,7 @@ from ai_factory_runtime.rows import Floats, Layout, Rows
 from ai_factory_runtime.screening import NUMBERS
 
 MOST_ROWS = 100
+NO_EFFECT = 1e-12  # what rounding leaves
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +59,14 @@ class Explainer:
         other = self._output(changed, np.repeat(followed, len(columns))).reshape(len(rows), len(columns))
         effects = output[:, None] - other
         values = rows.plain()
-        return tuple(self._largest(e, v, most) for e, v in zip(effects, values, strict=True))
+        return tuple(self._largest(e, v, o, most) for e, v, o in zip(effects, values, output.tolist(), strict=True))
 
-    def _largest(self, effects: Floats, values: list[object], most: int) -> tuple[Reason, ...]:
+    def _largest(self, effects: Floats, values: list[object], output: float, most: int) -> tuple[Reason, ...]:
         order = np.argsort(-np.abs(effects), kind="stable")[:most]
         return tuple(
             Reason(name, values[i], self.typical[name], float(effects[i]))
             for i in order.tolist()
-            if effects[i] and (name := self.layout.columns[i].name)
+            if abs(effects[i]) > NO_EFFECT * max(1.0, abs(output)) and (name := self.layout.columns[i].name)
         )
 
     def _followed(self, answers: Prediction) -> np.ndarray[tuple[int], np.dtype[np.intp]]:

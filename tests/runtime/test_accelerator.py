@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from ai_factory_runtime.accelerator import TOLERANCE, Acceleration, compiled_for, examine, judge
+from ai_factory_runtime.accelerator import TOLERANCE, Acceleration, accepted, compiled_for, examine, judge
 from ai_factory_runtime.calibrating import Calibrated
 from ai_factory_runtime.compiled import FEW_ROWS, Compiled, compile_model
 from ai_factory_runtime.features import default_features
 from ai_factory_runtime.frames import to_canonical
+from ai_factory_runtime.latency import latency
 from ai_factory_runtime.package import ACCELERATOR, Prediction, Signature, load_package, predict
 from ai_factory_runtime.rows import Floats, Layout, rows_of
 from ai_factory_spec.usecase import UseCase
@@ -188,6 +189,14 @@ def test_a_model_fitted_on_a_table_with_names_is_left_to_scikit_learn() -> None:
     found = examine(pipeline, signature, held_out)
     assert not found.compiled
     assert "column names" in found.reason
+
+
+def test_the_latency_measured_is_that_of_what_answers() -> None:
+    pipeline, signature, held_out = fitted("binary", CLASSIFIERS["logistic"]())
+    compiled = accepted(pipeline, signature, examine(pipeline, signature, held_out))
+    assert compiled is not None
+    quick = latency(pipeline, signature, held_out, compiled=compiled)
+    assert quick.p50_ms * 3 < latency(pipeline, signature, held_out).p50_ms
 
 
 # The parity gate --------------------------------------------------------------------------------------------------------
