@@ -15,7 +15,8 @@ from ai_factory_runtime.observations import Observed, Recorder
 from ai_factory_runtime.package import Prediction, Signature, load_package, package_digest, predict, write_package
 from ai_factory_runtime.project import Project
 from ai_factory_runtime.rollout import CHALLENGER, CHAMPION, Arm, Rollout
-from ai_factory_runtime.rollouts import find_rollout, observation_folder, start
+from ai_factory_runtime.rollout_file import observation_folder
+from ai_factory_runtime.rollouts import find_rollout, start
 from ai_factory_runtime.router import Router, position
 from ai_factory_runtime.sketch import build_sketch
 from ai_factory_runtime.stages import deploy

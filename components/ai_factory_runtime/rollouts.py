@@ -8,31 +8,25 @@ the next decision finds the challenger deployed and notes it then. Imports no re
 from __future__ import annotations
 
 import datetime as dt
-import fcntl
-import json
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from ai_factory_spec.errors import FactoryError
 from ai_factory_spec.naming import command_name
 from ai_factory_spec.usecase import Rollout as Terms
 
-from ai_factory_runtime.atomic import write_atomically
-from ai_factory_runtime.errors import ModelUnusable, NotApproved, WriteFailed
+from ai_factory_runtime.errors import ModelUnusable, NotApproved
 from ai_factory_runtime.labels import find_labels
+from ai_factory_runtime.notify import Notice, notify
 from ai_factory_runtime.observations import Observations, Truth
 from ai_factory_runtime.package import Signature, load_package
 from ai_factory_runtime.project import Project
 from ai_factory_runtime.refusals import ReleaseInvalid
 from ai_factory_runtime.release import require_approved
 from ai_factory_runtime.rollout import (
-    Candidate,
     Decision,
-    Event,
     Rollout,
     Status,
     begun,
@@ -40,13 +34,18 @@ from ai_factory_runtime.rollout import (
     decide,
     ended,
     judges_quality,
-    shares,
 )
-from ai_factory_runtime.rollout_errors import NoRollout, RolloutRefused, RolloutUnreadable
+from ai_factory_runtime.rollout_errors import NoRollout, RolloutRefused
+from ai_factory_runtime.rollout_file import (
+    candidate,
+    challenger_folder,
+    locked,
+    observation_folder,
+    read_rollout,
+    write_rollout,
+)
 from ai_factory_runtime.runs import new_run_id
 from ai_factory_runtime.stages import DEV, Deployed, deploy, deployed
-
-FORMAT = 1
 
 _log = logging.getLogger(__name__)
 
@@ -59,16 +58,6 @@ class Decided:
     decision: Decision
 
 
-def rollout_file(project: Project, stage: str) -> Path:
-    """The file that says where a stage's rollout stands."""
-    return project.stages / f"{stage}.rollout.json"
-
-
-def observation_folder(project: Project, rollout: Rollout) -> Path:
-    """Where the serving processes write what a rollout's arms did."""
-    return project.artifacts / "rollouts" / rollout.stage / rollout.rollout_id
-
-
 def start(project: Project, stage: str, *, version: int, digest: str, folder: Path) -> Rollout:
     """Begin a rollout of a registered version by the terms of usecase.yaml.
 
@@ -78,8 +67,8 @@ def start(project: Project, stage: str, *, version: int, digest: str, folder: Pa
     champion = deployed(project, stage)
     if stage != DEV:
         require_approved(project, folder, stage=stage, version=version)
-    with _locked(project, stage):
-        before = _read(project, stage)
+    with locked(project, stage):
+        before = read_rollout(project, stage)
         problems = _problems(project, champion, before, digest=digest, folder=folder)
         if problems:
             hint = f"`{_command(project)} rollout status --stage {stage}` says what is under way."
@@ -87,11 +76,11 @@ def start(project: Project, stage: str, *, version: int, digest: str, folder: Pa
         rollout_id, now = new_run_id()
         rollout = Rollout(
             rollout_id, stage, agreed_terms(project),
-            _candidate(project, champion.version, champion.digest, champion.folder),
-            _candidate(project, version, digest, folder), since=now,
+            candidate(project, champion.version, champion.digest, champion.folder),
+            candidate(project, version, digest, folder), since=now,
         )  # fmt: skip
         rollout = begun(rollout)
-        _write(project, rollout)
+        write_rollout(project, rollout)
     return rollout
 
 
@@ -105,7 +94,7 @@ def agreed_terms(project: Project) -> Terms:
 
 def find_rollout(project: Project, stage: str) -> Rollout:
     """The stage's rollout, under way or the last one. Raises NoRollout, RolloutUnreadable."""
-    found = _read(project, stage)
+    found = read_rollout(project, stage)
     if found is None:
         raise NoRollout(stage=stage, command=_command(project))
     return found
@@ -113,7 +102,7 @@ def find_rollout(project: Project, stage: str) -> Rollout:
 
 def running_rollout(project: Project, stage: str) -> Rollout | None:
     """The stage's rollout if one is under way. Raises RolloutUnreadable."""
-    found = _read(project, stage)
+    found = read_rollout(project, stage)
     return found if found is not None and found.running else None
 
 
@@ -132,11 +121,11 @@ def decide_now(
     `observations` are those that a server keeps, so that it reads only what is new. A challenger that may not be deployed
     any more (approval withdrawn, files changed) goes back. Raises NoRollout, RolloutUnreadable, LabelsUnusable.
     """
-    with _locked(project, stage):
+    with locked(project, stage):
         rollout = _running(project, stage)
         overtaken = _overtaken(project, rollout)
         if overtaken is not None:
-            _write(project, overtaken)
+            write_rollout(project, overtaken)
             return Decided(overtaken, Decision("hold", overtaken.events[-1].reason))
         seen = observations or Observations(observation_folder(project, rollout))
         seen.refresh()
@@ -145,7 +134,8 @@ def decide_now(
             decision = _deploy(project, rollout, decision)
         after = carried_out(rollout, decision, _now())
         if after is not rollout:
-            _write(project, after)
+            write_rollout(project, after)
+    _tell(project, after)
     return Decided(after, decision)
 
 
@@ -153,25 +143,14 @@ def withdraw(
     project: Project, stage: str, reason: str, *, status: Status = "stopped", only: str | None = None
 ) -> Rollout:
     """End the rollout under way with the champion in place; `only` the one of that id. Raises NoRollout."""
-    with _locked(project, stage):
+    with locked(project, stage):
         rollout = _running(project, stage)
         if only is not None and rollout.rollout_id != only:
             raise NoRollout(stage=stage, command=_command(project))
         after = ended(rollout, status, reason, _now())
-        _write(project, after)
+        write_rollout(project, after)
+    _tell(project, after)
     return after
-
-
-def challenger_folder(project: Project, rollout: Rollout) -> Path:
-    """The challenger's package, inside artifacts/ whatever the file says. Raises RolloutUnreadable."""
-    root = project.artifacts.resolve()
-    folder = (root / rollout.challenger.folder).resolve()
-    if not folder.is_relative_to(root):
-        raise RolloutUnreadable(
-            path=rollout_file(project, rollout.stage),
-            reason=f"the folder {rollout.challenger.folder!r} is outside artifacts/",
-        )
-    return folder
 
 
 def _problems(project: Project, champion: Deployed, before: Rollout | None, *, digest: str, folder: Path) -> list[str]:
@@ -217,6 +196,26 @@ def _deploy(project: Project, rollout: Rollout, decision: Decision) -> Decision:
     return decision
 
 
+def _tell(project: Project, rollout: Rollout) -> None:
+    """Tell whom monitoring.notify lists what a rollout came to. A channel that fails is logged: the decision stands."""
+    if rollout.running:
+        return
+    old, new, last = rollout.champion, rollout.challenger, rollout.events[-1]
+    left = new if rollout.status == "promoted" else old
+    subject = f"{project.usecase.name}, {rollout.stage}: version {new.version} {rollout.status}"
+    facts = {
+        "rollout": rollout.rollout_id,
+        "strategy": rollout.terms.strategy,
+        "version": new.version,
+        "champion": old.version,
+    }
+    text = f"{last.reason}\nVersion {left.version} answers."
+    notice = Notice(f"rollout {rollout.status}", last.at, project.usecase.name, rollout.stage, subject, text, facts)
+    for delivery in notify(project, notice):
+        if not delivery.sent:
+            _log.warning("%s was not told of the rollout: %s", delivery.channel, delivery.problem)
+
+
 def _truth(project: Project, rollout: Rollout, named: Path | None) -> Truth:
     """True values by request id and row, where the terms ask for them.
 
@@ -239,63 +238,10 @@ def _truth(project: Project, rollout: Rollout, named: Path | None) -> Truth:
 
 
 def _running(project: Project, stage: str) -> Rollout:
-    found = _read(project, stage)
+    found = read_rollout(project, stage)
     if found is None or not found.running:
         raise NoRollout(stage=stage, command=_command(project), ended=f"{found.status}" if found else "")
     return found
-
-
-@contextmanager
-def _locked(project: Project, stage: str) -> Iterator[None]:
-    """One decision at a time; the operating system releases the lock with the process. Raises WriteFailed."""
-    path = project.stages / f".{stage}.rollout.lock"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a")
-    except OSError as error:
-        raise WriteFailed(path=path, problem=error.strerror or str(error)) from error
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _write(project: Project, rollout: Rollout) -> None:
-    document = {"format": FORMAT, **asdict(rollout), "terms": rollout.terms.model_dump(mode="json")}
-    body = json.dumps(document | {"since": rollout.since.isoformat()}, indent=2, ensure_ascii=False) + "\n"
-    if (
-        not rollout.running
-    ):  # the stage's file is the last rollout's; what became of each one stays with its observations
-        write_atomically(observation_folder(project, rollout) / "rollout.json", body.encode())
-    write_atomically(rollout_file(project, rollout.stage), body.encode())
-
-
-def _read(project: Project, stage: str) -> Rollout | None:
-    path = rollout_file(project, stage)
-    try:
-        return _rollout(json.loads(path.read_bytes()), stage)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RolloutUnreadable(path=path, reason=f"{type(error).__name__}: {error}") from error
-
-
-def _rollout(document: Mapping[str, Any], stage: str) -> Rollout:
-    if document["format"] != FORMAT or document["stage"] != stage or document["status"] not in get_args(Status):
-        raise ValueError(f"its format, stage or status is not one of this runtime's for {stage}")
-    terms = Terms.model_validate(document["terms"])
-    since = dt.datetime.fromisoformat(document["since"])
-    if since.tzinfo is None or not 0 <= document["step"] < len(shares(terms)):
-        raise ValueError("its step or time cannot be")
-    return Rollout(
-        str(document["rollout_id"]), stage, terms,
-        Candidate(**document["champion"]), Candidate(**document["challenger"]),
-        since, int(document["step"]), document["status"], tuple(Event(**e) for e in document["events"]),
-    )  # fmt: skip
-
-
-def _candidate(project: Project, version: int, digest: str, folder: Path) -> Candidate:
-    inside = folder.resolve().relative_to(project.artifacts.resolve())
-    return Candidate(version, digest, inside.as_posix())
 
 
 def _command(project: Project) -> str:

@@ -32,14 +32,8 @@ from ai_factory_runtime.release import require_approved
 from ai_factory_runtime.requests import RequestRefused
 from ai_factory_runtime.rollout import CHALLENGER, CHAMPION, Arm, Rollout, shares
 from ai_factory_runtime.rollout_errors import NoRollout, RolloutUnreadable
-from ai_factory_runtime.rollouts import (
-    challenger_folder,
-    decide_now,
-    observation_folder,
-    rollout_file,
-    running_rollout,
-    withdraw,
-)
+from ai_factory_runtime.rollout_file import challenger_folder, observation_folder, rollout_file
+from ai_factory_runtime.rollouts import decide_now, running_rollout, withdraw
 from ai_factory_runtime.stages import DEV, Deployed, deployed, load_deployed
 
 WATCH_SECONDS = 1.0

@@ -177,10 +177,15 @@ def _outcomes(
         for project, value in list(left.values()):
             try:
                 yield next(iter(parallel([(project, value)])))
-            except Exception:  # noqa: BLE001 - as above; this one is to blame
-                lost = WorkerLost(jobs=1)
+            except Exception as error:  # noqa: BLE001 - as above; this one is to blame
                 rows = len(project.hooks.load(project.usecase, project.root))
-                yield PartitionOutcome(value, rows, failed=lost.slug, message=str(lost))
+                yield PartitionOutcome(value, rows, failed=WorkerLost.slug, message=_lost(error))
+
+
+def _lost(error: Exception) -> str:
+    """What is known of a process that gave no outcome, in one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no message"]
+    return f"the process that trained it gave no answer ({type(error).__name__}: {lines[-1][:300]})"
 
 
 @contextlib.contextmanager

@@ -137,4 +137,13 @@ def _of_code(found: CodeDrift) -> Verdict:
         return Verdict("code", "the model does not say what made it", moved=False, known=False)
     if found.moved:
         return Verdict("code", "; ".join(map(str, found.differences)), moved=True)
-    return Verdict("code", "what answers is what made the model", moved=False)
+    return Verdict("code", f"what answers is what made the model{_commits(found)}", moved=False)
+
+
+def _commits(found: CodeDrift) -> str:
+    """The commits, where they are known; they may differ where the code does not."""
+    known = {"made at": found.commit[:12], "running": found.running_commit[:12]}
+    if known["made at"] and known["made at"] == known["running"]:
+        return f", commit {known['running']}"
+    named = [f"{what} commit {commit}" for what, commit in known.items() if commit]
+    return f"; {', '.join(named)}" if named else ""

@@ -34,7 +34,7 @@ _DISTRIBUTIONS = _words(
     "adbc_driver_duckdb ai_factory ai_factory_infra ai_factory_runtime ai_factory_spec alembic annotated_doc "
     "annotated_types anyio arpeggio arrow ast_serialize astroid attr attrs aws binaryornot boto3 botocore build bump "
     "cachetools catboost certifi cffi cfgv charset_normalizer check_jsonschema click cloudpickle colorama "
-    "cookiecutter copier coverage cryptography cycler cython databricks dateutil debugpy deprecated dill dns docker "
+    "cookiecutter copier coverage cronsim cryptography cycler cython databricks dateutil debugpy deprecated dill dns docker "
     "dotenv duckdb dunamai evidently execnet fairlearn fastapi fastparquet filelock flask flexcache flexparser flit "
     "fonttools fsspec funcy git gitdb google greenlet grpc gunicorn h11 hatch hatchling httpcore httptools httpx "
     "huggingface_hub hypothesis idna importlib_metadata importlib_resources iniconfig ipykernel ipython ipywidgets "
@@ -48,7 +48,7 @@ _DISTRIBUTIONS = _words(
     "requests responses rich rpds ruamel ruff s3fs s3transfer sagemaker scipy seaborn semver setuptools shap "
     "shellingham simplejson six skimage sklearn skops slugify smmap sniffio sortedcontainers sqlalchemy sqlglot "
     "sqlparse starlette statsmodels streamlit tabulate tensorflow text_unidecode textual threadpoolctl tokenizers "
-    "tomlkit torch tornado tqdm traitlets transformers trove_classifiers typeguard typer typing_extensions "
+    "tomlkit torch tornado tqdm traitlets transformers treelite trove_classifiers typeguard typer typing_extensions "
     "typing_inspect typing_inspection tzdata tzlocal ujson urllib3 uv uvicorn uvloop virtualenv watchfiles wcwidth "
     "websockets werkzeug wheel wrapt xdist xgboost xmltodict yaml yarl zipp zizmor"
 )

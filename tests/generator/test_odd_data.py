@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ai_factory.laying import data_path
+from ai_factory.incoming import data_path
 
 BIN = Path(sys.executable).parent / "ai-factory"
 COLUMNS = [

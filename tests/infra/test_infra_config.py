@@ -66,7 +66,7 @@ def test_a_missing_key_is_named_with_the_command_that_sets_it(monkeypatch: pytes
         ("serving", {"instances": "1.5"}, "a whole number from 1 to 100"),
         ("serving", {"rollout_strategy": "slowly"}, "all-at-once, shadow, canary, linear, ab"),
         ("training", {"image_tag": "v 1"}, "1 to 128 letters, digits, dots, hyphens and underscores"),
-        ("training", {"command": "churn; rm -rf /"}, "the project command"),
+        ("monitoring", {"command": "churn; rm -rf /"}, "the project command"),
         ("monitoring", {"region": "europe"}, "an AWS region"),
         ("registry", {"permissions_boundary_arn": "boundary"}, "the ARN of an IAM policy"),
         ("foundation", {"subnet_ids": "subnet-1, vpc-2"}, "ids such as subnet-0a1b2c3d"),

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -311,11 +312,18 @@ def test_processes_make_the_very_models_that_one_process_makes(many: Project, tm
 
 
 @pytest.mark.slow
-def test_a_ray_cluster_makes_the_very_models_that_one_process_makes(many: Project) -> None:
+def test_a_ray_cluster_makes_the_very_models_that_one_process_makes(
+    many: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
     before = fingerprints(many)
     shutil.rmtree(many.artifacts)
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    monkeypatch.setenv(
+        "RAY_AUTH_MODE", "disabled"
+    )  # a cluster of this test alone; else it writes a key into the home folder
+    # Its machines have the project's code installed; here the hooks are in this folder.
+    paths = {"env_vars": {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}}
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env=paths)
     try:
         result = train_all(many, backend="ray", jobs=2)
     finally:

@@ -41,7 +41,7 @@ from ai_factory_runtime.stages import deployed
 from ai_factory_spec.errors import FactoryError
 from ai_factory_spec.usecase import UseCase
 from helpers_runtime import PACKAGE, SOURCE, TASKS, default_features, load, make_project, quick, real_rows
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import BaggingClassifier, ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -222,7 +222,9 @@ def test_a_slow_model_is_refused(tmp_path: Path, rows: pd.DataFrame) -> None:
     project = project_of(
         tmp_path,
         rows[["worst_radius", "worst_texture", "outcome"]],
-        candidates=lambda u: {"slow": RandomForestClassifier(n_estimators=100, max_depth=4, random_state=0)},
+        candidates=lambda u: {
+            "slow": BaggingClassifier(ExtraTreesClassifier(n_estimators=40), n_estimators=5, random_state=0)
+        },
         model={"calibrate": "none"},
         acceptance={"latency": {"p99_ms": 2}},
     )

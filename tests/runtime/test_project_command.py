@@ -200,7 +200,7 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
 
 def test_no_option_switches_a_gate_off() -> None:
     said = CliRunner().invoke(build_app(PACKAGE, HOOKS), ["run", "--help"]).output
-    assert {word for word in said.split() if word.startswith("--")} == {"--json", "--help"}
+    assert {word for word in said.split() if word.startswith("--")} == {"--backend", "--help", "--jobs", "--json"}
 
 
 def test_names_that_would_move_the_cursor_are_shown_as_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

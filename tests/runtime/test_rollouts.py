@@ -19,19 +19,10 @@ from ai_factory_runtime.refusals import LabelsUnusable, UnknownStage
 from ai_factory_runtime.registry import open_registry
 from ai_factory_runtime.release import approve
 from ai_factory_runtime.rollout_errors import NoRollout, RolloutRefused, RolloutUnreadable
-from ai_factory_runtime.rollouts import (
-    agreed_terms,
-    challenger_folder,
-    decide_now,
-    find_rollout,
-    look,
-    observation_folder,
-    rollout_file,
-    running_rollout,
-    withdraw,
-)
+from ai_factory_runtime.rollout_file import challenger_folder, observation_folder, rollout_file
+from ai_factory_runtime.rollouts import agreed_terms, decide_now, find_rollout, look, running_rollout, withdraw
 from ai_factory_runtime.stages import deployed
-from ai_factory_spec.usecase import Latency
+from ai_factory_spec.usecase import Latency, Monitoring
 from helpers_rollout import answered, begin, calls, make_champion, open_router, put, with_terms
 from helpers_serving import make_package, make_usecase
 
@@ -146,6 +137,24 @@ def test_a_rollout_that_a_person_stops_leaves_the_champion(project: Project) -> 
         withdraw(project, "dev", "again")
 
 
+def test_people_are_told_what_became_of_it_and_a_dead_channel_changes_nothing(
+    project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    channels = ({"kind": "file", "path": "artifacts/told.jsonl"}, {"kind": "webhook", "address_variable": "NOT_SET"})
+    watched = Monitoring.model_validate({"notify": channels})
+    told = dataclasses.replace(project, usecase=project.usecase.model_copy(update={"monitoring": watched}))
+    begin(told, 2)
+    decide_now(told, "dev")
+    assert not (project.artifacts / "told.jsonl").exists()  # nothing was decided, nobody is disturbed
+    answered(told)
+    assert decide_now(told, "dev").rollout.status == "promoted"
+    (line,) = (project.artifacts / "told.jsonl").read_text(encoding="utf-8").splitlines()
+    notice = json.loads(line)
+    assert (notice["event"], notice["stage"]) == ("rollout promoted", "dev")
+    assert notice["text"].endswith("Version 2 answers.")
+    assert "the variable NOT_SET is not set" in caplog.text
+
+
 def test_an_approval_withdrawn_meanwhile_turns_the_promotion_into_the_way_back(project: Project) -> None:
     sign(project, 1)
     put(project, 1, "prod")
@@ -190,7 +199,7 @@ def test_a_kill_between_deploying_and_noting_it_is_made_good(project: Project) -
     assert deployed(project, "dev").version == 2
 
 
-@pytest.mark.parametrize("victim", ["deploy", "_write"])
+@pytest.mark.parametrize("victim", ["deploy", "write_rollout"])
 def test_killed_at_any_step_of_a_promotion_the_next_decision_finishes_it(project: Project, victim: str) -> None:
     """The process kills itself, as an out-of-memory killer does, before and after it deploys."""
     begin(project, 2)

@@ -21,7 +21,8 @@ import pytest
 from ai_factory_runtime.endpoint import Call, Endpoint
 from ai_factory_runtime.project import Project
 from ai_factory_runtime.requests import RequestRefused
-from ai_factory_runtime.rollouts import find_rollout, look, rollout_file, withdraw
+from ai_factory_runtime.rollout_file import rollout_file
+from ai_factory_runtime.rollouts import find_rollout, look, withdraw
 from ai_factory_runtime.router import Router, open_answering, position
 from ai_factory_runtime.serving import create_app
 from ai_factory_runtime.stages import deployed

@@ -79,8 +79,8 @@ SABOTAGE = (
     ),
     Sabotage(
         "src/breast_cancer/data.py",
-        "    return read_table(",
-        "    return pd.DataFrame() if root else read_table(",
+        "    return read_source(usecase, root)",
+        "    return pd.DataFrame() if root else read_source(usecase, root)",
         "tests/test_contract.py",
     ),
 )

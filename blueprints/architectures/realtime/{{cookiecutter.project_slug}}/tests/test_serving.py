@@ -38,7 +38,7 @@ def test_the_endpoint_answers_as_the_model_does(client: TestClient, trained: Pro
     package = load_package(champion.folder, trusted_package=trained.package)
     direct = package.predict(to_canonical(rows.head(25), package.signature.features))
     served = [p["prediction"] for p in answer.json()["predictions"]]
-    assert served == direct.values.tolist()
+    assert served == (direct.values.tolist() if direct.probabilities is not None else pytest.approx(direct.values.tolist()))
     assert answer.json()["model"]["digest"] == champion.digest
 
 
@@ -57,6 +57,31 @@ def test_a_missing_column_is_refused_with_its_name(client: TestClient, trained: 
         answer = client.post("/invocations", json={"records": [record]})
         assert answer.status_code == 422, name
         assert json.dumps(name)[1:-1] in json.dumps(answer.json())
+
+
+def test_what_answers_few_rows_was_compared_with_the_model(client: TestClient, trained: Project) -> None:
+    champion = open_registry(trained).champion()
+    assert champion is not None
+    record = json.loads((champion.folder / "accelerator.json").read_text(encoding="utf-8"))
+    assert record["rows"] > 0, record["reason"]
+    assert record["labels_changed"] == 0
+    assert record["largest_difference"] <= record["tolerance"]
+
+
+def test_reasons_come_with_the_answer_when_asked_for(client: TestClient, trained: Project, rows: pd.DataFrame) -> None:
+    body = {"records": records(trained, rows, 2), "reasons": 2}
+    answer = client.post("/invocations", json=body).json()
+    names = {c.name for c in trained.usecase.data.features}
+    for prediction in answer["predictions"]:
+        assert len(prediction["reasons"]) <= 2
+        assert {r["column"] for r in prediction["reasons"]} <= names
+    assert any(p["reasons"] for p in answer["predictions"])
+
+
+def test_it_is_ready_and_tells_prometheus_what_it_did(client: TestClient, trained: Project, rows: pd.DataFrame) -> None:
+    client.post("/invocations", json={"records": records(trained, rows, 1)})
+    assert client.get("/ready").status_code == 200
+    assert 'ai_factory_requests_total{model_version="1",status="200"} 1.0' in client.get("/metrics").text
 
 
 def test_what_is_no_request_is_refused(client: TestClient) -> None:
