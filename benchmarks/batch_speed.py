@@ -22,7 +22,8 @@ import pyarrow.parquet as pq
 from ai_factory_runtime.batch import score
 from ai_factory_runtime.features import default_features
 from ai_factory_runtime.frames import to_canonical
-from ai_factory_runtime.package import Signature, load_package, predict, write_package
+from ai_factory_runtime.package import load_package, write_package
+from ai_factory_runtime.prediction import Signature, predict
 from ai_factory_runtime.project import Hooks, Project
 from ai_factory_runtime.sketch import build_sketch
 from ai_factory_runtime.stages import deploy

@@ -17,7 +17,7 @@ import pandas as pd
 from ai_factory_runtime.concept import by_adwin, by_labelled_windows, concept
 from ai_factory_runtime.drift import compare
 from ai_factory_runtime.evaluation import Judged, estimate
-from ai_factory_runtime.package import Prediction, Signature
+from ai_factory_runtime.prediction import Prediction, Signature
 from ai_factory_runtime.quality import Quality
 from ai_factory_runtime.residuals import residuals
 from ai_factory_runtime.sketch import Sketch, build_sketch

@@ -36,7 +36,8 @@ import pandas as pd
 import sklearn
 from ai_factory_runtime.accelerator import examine
 from ai_factory_runtime.features import default_features
-from ai_factory_runtime.package import ACCELERATOR, Signature, predict, write_package
+from ai_factory_runtime.package import ACCELERATOR, write_package
+from ai_factory_runtime.prediction import Signature, predict
 from ai_factory_runtime.project import Hooks, Project
 from ai_factory_runtime.sketch import build_sketch
 from ai_factory_runtime.stages import deploy

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from ai_factory_runtime.evaluation import Estimate, Judged
 from ai_factory_runtime.gates import GateResult
-from ai_factory_runtime.package import Prediction, decide
+from ai_factory_runtime.prediction import Prediction, decide
 from ai_factory_runtime.training import signature_of
 from ai_factory_spec.usecase import UseCase
 from helpers_runtime import usecase_document

@@ -17,7 +17,8 @@ import pandas as pd
 from ai_factory_runtime.evaluation import Judged
 from ai_factory_runtime.frames import to_canonical
 from ai_factory_runtime.lineage import code_sha256
-from ai_factory_runtime.package import Prediction, Signature, load_package, predict, write_package
+from ai_factory_runtime.package import load_package, write_package
+from ai_factory_runtime.prediction import Prediction, Signature, predict
 from ai_factory_runtime.project import Project
 from ai_factory_runtime.residuals import residuals
 from ai_factory_runtime.sketch import build_sketch

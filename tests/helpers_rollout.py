@@ -12,7 +12,8 @@ import pandas as pd
 from ai_factory_runtime.endpoint import Call, open_endpoint
 from ai_factory_runtime.frames import to_canonical
 from ai_factory_runtime.observations import Observed, Recorder
-from ai_factory_runtime.package import Prediction, Signature, load_package, package_digest, predict, write_package
+from ai_factory_runtime.package import load_package, package_digest, write_package
+from ai_factory_runtime.prediction import Prediction, Signature, predict
 from ai_factory_runtime.project import Project
 from ai_factory_runtime.rollout import CHALLENGER, CHAMPION, Arm, Rollout
 from ai_factory_runtime.rollout_file import observation_folder

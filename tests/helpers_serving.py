@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from ai_factory_runtime.accelerator import examine
 from ai_factory_runtime.frames import to_canonical
-from ai_factory_runtime.package import ACCELERATOR, Signature, predict, write_package
+from ai_factory_runtime.package import ACCELERATOR, write_package
+from ai_factory_runtime.prediction import Signature, predict
 from ai_factory_runtime.project import Hooks, Project
 from ai_factory_runtime.sketch import build_sketch
 from ai_factory_runtime.stages import deploy

@@ -16,7 +16,8 @@ import pandas as pd
 
 from ai_factory_runtime.choices import Choice
 from ai_factory_runtime.compiled import Compiled, Engine, compile_model
-from ai_factory_runtime.package import ACCELERATOR, PARITY_TOLERANCE, ModelPackage, Prediction, Signature, predict
+from ai_factory_runtime.package import ACCELERATOR, PARITY_TOLERANCE, ModelPackage
+from ai_factory_runtime.prediction import Prediction, Signature, predict
 from ai_factory_runtime.rows import Layout, rows_of
 
 TOLERANCE = PARITY_TOLERANCE

@@ -14,27 +14,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, logit
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
+from ai_factory_runtime.calibrated import Floats, Method, apply_curves, log_odds
 from ai_factory_runtime.choices import Choice
 
-Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Positions = npt.NDArray[np.int64]
-Method = Literal["sigmoid", "isotonic"]
 Asked = Literal["auto", "sigmoid", "isotonic", "none"]
 
 FEWEST_ROWS = 200  # with fewer rows `auto` leaves probabilities as they are: a curve would follow the noise
 FEWEST_OF_CLASS = 10  # a class with fewer rows has no curve worth fitting
 ISOTONIC_FROM = 1000  # a staircase on fewer rows overfits (scikit-learn's user guide, section 1.16.3)
-_ALMOST = 1e-6  # how close to 0 and 1 the log-odds look
 _WEAK = 1e3  # so weak a penalty that it only matters where a line would be infinitely steep
 
 
@@ -47,67 +43,12 @@ class Calibration:
     probabilities: Floats
 
 
-class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A fitted classifier whose probabilities go through fitted curves.
-
-    `curves` are arrays: for `sigmoid` (slope, intercept) on the log-odds, for `isotonic` two rows, the probabilities said
-    and those meant, joined by lines. With one curve it belongs to the second class. Plain arrays, so that the model can be
-    stored without pickle and one row is calibrated in microseconds.
-    """
-
-    def __init__(self, estimator: Any, method: Method, curves: Sequence[Floats]) -> None:
-        self.estimator = estimator
-        self.method = method
-        self.curves = curves
-
-    @property
-    def classes_(self) -> npt.NDArray[Any]:
-        """The classifier's classes, in its order."""
-        return np.asarray(self.estimator.classes_)
-
-    def fit(self, X: Any, y: Any, **how: Any) -> Self:  # noqa: N803 - scikit-learn's name
-        """Fit the classifier; the curves stay as they are."""
-        self.estimator.fit(X, y, **how)
-        return self
-
-    def predict_proba(self, X: Any) -> Floats:  # noqa: N803
-        """(rows, classes): calibrated probabilities."""
-        return self.calibrate(self.estimator.predict_proba(X))
-
-    def predict(self, X: Any) -> npt.NDArray[Any]:  # noqa: N803
-        """The most probable class of each row."""
-        return np.asarray(self.classes_[np.argmax(self.predict_proba(X), axis=1)])
-
-    def calibrate(self, probabilities: Floats) -> Floats:
-        """The calibrated form of what the classifier itself says, (rows, classes), in its order of classes."""
-        return apply_curves(self.method, self.curves, np.asarray(probabilities, dtype=np.float64))
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self.estimator, "classes_")
-
-
 def fit_curves(method: Method, probabilities: Floats, truth: Positions) -> tuple[Floats, ...]:
     """Curves for (rows, classes) probabilities; `truth` is each row's class as a column number."""
     classes = probabilities.shape[1]
     fit = _fit_sigmoid if method == "sigmoid" else _fit_isotonic
     columns = [1] if classes == 2 else range(classes)
     return tuple(fit(probabilities[:, column], truth == column) for column in columns)
-
-
-def apply_curves(method: Method, curves: Sequence[Floats], probabilities: Floats) -> Floats:
-    """Calibrated probabilities (rows, classes); rows whose curves all say 0 keep what they had."""
-    bend = _sigmoid if method == "sigmoid" else _isotonic
-    if len(curves) == 1:
-        second = bend(curves[0], probabilities[:, 1])
-        return np.column_stack([1 - second, second])
-    bent = np.column_stack([bend(curve, probabilities[:, column]) for column, curve in enumerate(curves)])
-    total = bent.sum(axis=1, keepdims=True)
-    return np.asarray(np.divide(bent, total, out=probabilities.copy(), where=total > 0))
-
-
-def mirrored(method: Method, curve: Floats) -> Floats:
-    """The curve of the other class of two: what it gives for p is 1 minus what `curve` gives for 1 - p."""
-    return np.array([curve[0], -curve[1]]) if method == "sigmoid" else 1 - curve[:, ::-1]
 
 
 def calibrate(
@@ -201,7 +142,7 @@ def _standard_error(differences: Floats, unit: Positions | None) -> float:
 
 def _fit_sigmoid(said: Floats, true: Bools) -> Floats:
     """(slope, intercept) of the line on the log-odds."""
-    line = LogisticRegression(C=_WEAK, max_iter=1000).fit(_log_odds(said)[:, None], true)
+    line = LogisticRegression(C=_WEAK, max_iter=1000).fit(log_odds(said)[:, None], true)
     return np.array([line.coef_[0, 0], line.intercept_[0]])
 
 
@@ -209,15 +150,3 @@ def _fit_isotonic(said: Floats, true: Bools) -> Floats:
     """(2, knots): the probabilities said, rising, and those meant."""
     stairs = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(said, true.astype(np.float64))
     return np.array([stairs.X_thresholds_, stairs.y_thresholds_])
-
-
-def _sigmoid(curve: Floats, said: Floats) -> Floats:
-    return np.asarray(expit(curve[0] * _log_odds(said) + curve[1]))
-
-
-def _isotonic(curve: Floats, said: Floats) -> Floats:
-    return np.asarray(np.interp(said, curve[0], curve[1]))
-
-
-def _log_odds(said: Floats) -> Floats:
-    return np.asarray(logit(np.clip(said, _ALMOST, 1 - _ALMOST)))

@@ -28,7 +28,7 @@ from ai_factory_spec.usecase import Column
 
 from ai_factory_runtime.frames import load_rows
 from ai_factory_runtime.kept_ids import Keep
-from ai_factory_runtime.package import Prediction
+from ai_factory_runtime.prediction import Prediction
 from ai_factory_runtime.rows import Rows
 
 QUEUED_REQUESTS = 1000

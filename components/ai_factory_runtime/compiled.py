@@ -21,9 +21,9 @@ from scipy.special import expit, softmax
 from sklearn import ensemble, linear_model
 from sklearn.pipeline import Pipeline
 
-from ai_factory_runtime.calibrating import Calibrated
+from ai_factory_runtime.calibrated import Calibrated
 from ai_factory_runtime.encoding import NotEncodable, make_encoder
-from ai_factory_runtime.package import Prediction, Signature, decide
+from ai_factory_runtime.prediction import Prediction, Signature, decide
 from ai_factory_runtime.rows import Floats, Layout, Rows
 
 FEW_ROWS = 128  # above, scikit-learn's own loop over the trees is quicker

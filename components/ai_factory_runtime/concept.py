@@ -29,12 +29,11 @@ from ai_factory_runtime.residuals import (
     EFFECT_OF_NUMBERS,
     EFFECT_OF_SHARES,
     Floats,
-    Name,
     Residuals,
-    ResidualSketch,
     residuals,
     wrong_and_expected,
 )
+from ai_factory_runtime.sketch import ResidualName, ResidualSketch
 
 Detector = Literal["labelled windows", "labelled windows and ADWIN"]
 
@@ -59,7 +58,7 @@ class Change:
 class Shift:
     """One kind of residual: its mean now and at training (None where the model was made without), and a change within."""
 
-    name: Name
+    name: ResidualName
     now: float
     reference: float | None
     limit: float
@@ -144,7 +143,7 @@ def _shift(
     return Shift(found.name, float(values.mean()), mean, max(effect, chance), change, effect)
 
 
-def _harm(name: Name, difference: float) -> float:
+def _harm(name: ResidualName, difference: float) -> float:
     return difference if name == "error" else abs(difference)
 
 

@@ -42,7 +42,7 @@ from ai_factory_runtime.sketch import (
 )
 
 if TYPE_CHECKING:
-    from ai_factory_runtime.package import Prediction
+    from ai_factory_runtime.prediction import Prediction
 
 Ints = npt.NDArray[np.int64]
 Statistic = Literal["psi", "ks", "missing", "unseen"]

@@ -10,7 +10,8 @@ from typing import Protocol
 
 from ai_factory_runtime.accelerator import Acceleration, compiled_for
 from ai_factory_runtime.compiled import Compiled
-from ai_factory_runtime.package import ModelPackage, Prediction, Signature
+from ai_factory_runtime.package import ModelPackage
+from ai_factory_runtime.prediction import Prediction, Signature
 from ai_factory_runtime.project import Project
 from ai_factory_runtime.reasons import Explainer, Reason
 from ai_factory_runtime.requests import RequestSchema

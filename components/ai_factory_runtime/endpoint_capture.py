@@ -24,7 +24,8 @@ from ai_factory_spec import UseCase, load_usecase
 from ai_factory_runtime.atomic import write_atomically
 from ai_factory_runtime.errors import PiiKeyMissing
 from ai_factory_runtime.labels import protected_ids
-from ai_factory_runtime.package import SIGNATURE, Signature
+from ai_factory_runtime.package import SIGNATURE
+from ai_factory_runtime.prediction import Signature
 from ai_factory_runtime.project import PROJECT_VARIABLE, USECASE_FILE
 from ai_factory_runtime.requests import RequestRefused, RequestSchema
 

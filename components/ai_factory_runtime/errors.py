@@ -32,8 +32,8 @@ from typing import TYPE_CHECKING
 from ai_factory_spec.errors import EXIT_CHECKS_FAILED, FactoryError
 
 if TYPE_CHECKING:
-    from ai_factory_runtime.gates import GateResult
-    from ai_factory_runtime.leakage import Leak
+    from ai_factory_runtime.gate_result import GateResult
+    from ai_factory_runtime.leak import Leak
     from ai_factory_runtime.violations import Violation
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from ai_factory_spec.metrics import METRICS, metrics_for
 
-from ai_factory_runtime.package import Prediction, Signature
+from ai_factory_runtime.prediction import Prediction, Signature
 from ai_factory_runtime.weighted_metrics import Floats, Weighted, weighted_metric
 
 Bools = npt.NDArray[np.bool_]

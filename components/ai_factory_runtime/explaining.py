@@ -19,7 +19,7 @@ from ai_factory_spec.metrics import METRICS
 from ai_factory_spec.usecase import Column
 
 from ai_factory_runtime.evaluation import Estimate, Judged, bootstrap
-from ai_factory_runtime.package import Prediction, Signature
+from ai_factory_runtime.prediction import Prediction, Signature
 from ai_factory_runtime.weighted_metrics import Floats, Weighted, positive_probability, weighted_metric
 
 Answer = Callable[[pd.DataFrame], Prediction]

@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.pipeline import Pipeline
 
-from ai_factory_runtime.calibrating import Asked, Calibrated, Calibration, calibrate, mirrored
+from ai_factory_runtime.calibrated import Calibrated, mirrored
+from ai_factory_runtime.calibrating import Asked, Calibration, calibrate
 from ai_factory_runtime.choices import Choice
 from ai_factory_runtime.deciding import choose_threshold
 from ai_factory_runtime.evaluation import Judged
 from ai_factory_runtime.imbalance import Handling
 from ai_factory_runtime.out_of_fold import Bench, OutOfFold
-from ai_factory_runtime.package import Prediction, Signature, decide
+from ai_factory_runtime.prediction import Prediction, Signature, decide
 
 Floats = npt.NDArray[np.float64]
 

@@ -21,8 +21,9 @@ import pandas as pd
 from ai_factory_spec.usecase import Column
 
 from ai_factory_runtime.errors import NothingDeployed
-from ai_factory_runtime.package import MANIFEST, ModelPackage, Prediction, Signature, load_package
+from ai_factory_runtime.package import MANIFEST, ModelPackage, load_package
 from ai_factory_runtime.partitions import column_of, folder_name, partition_of, values_of
+from ai_factory_runtime.prediction import Prediction, Signature
 from ai_factory_runtime.project import Project
 from ai_factory_runtime.scale_errors import PartitionNeeded, PartitionsUnusable
 from ai_factory_runtime.stages import Deployed, load_deployed

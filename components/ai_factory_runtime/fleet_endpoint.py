@@ -17,8 +17,8 @@ from ai_factory_runtime.accelerator import Acceleration
 from ai_factory_runtime.capture import Capture, Exchange
 from ai_factory_runtime.endpoint import SHORT_BODY, Answer, Call, Endpoint, make_endpoint, schema_of
 from ai_factory_runtime.fleet import Fleet, load_fleet
-from ai_factory_runtime.package import Prediction
 from ai_factory_runtime.partitions import partition_of
+from ai_factory_runtime.prediction import Prediction
 from ai_factory_runtime.project import Project
 from ai_factory_runtime.reasons import Explainer, Reason
 from ai_factory_runtime.rows import Layout, Rows

@@ -14,6 +14,11 @@ def to_json(document: object) -> bytes:
     return (json.dumps(_plain(document), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
+def canonical(document: object) -> str:
+    """The one JSON text of a document, keys in order: what hashes are taken of. Raises ValueError for a number that is not finite."""
+    return json.dumps(document, sort_keys=True, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}

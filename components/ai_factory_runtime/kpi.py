@@ -14,7 +14,7 @@ from ai_factory_spec.usecase import UseCase
 
 from ai_factory_runtime.errors import ProjectCodeFailed
 from ai_factory_runtime.evaluation import Estimate, Judged, Positions, bootstrap
-from ai_factory_runtime.package import Prediction
+from ai_factory_runtime.prediction import Prediction
 from ai_factory_runtime.project_code import call
 from ai_factory_runtime.weighted_metrics import Floats
 

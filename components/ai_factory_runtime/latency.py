@@ -11,7 +11,7 @@ import pandas as pd
 
 from ai_factory_runtime.compiled import Compiled
 from ai_factory_runtime.evaluation import CONFIDENCE, Estimate
-from ai_factory_runtime.package import Signature, predict
+from ai_factory_runtime.prediction import Signature, predict
 from ai_factory_runtime.rows import Layout, rows_of
 
 MANY = 1000  # rows in one call

@@ -15,7 +15,7 @@ from ai_factory_runtime.fairness import MIN_GROUP_SIZE, Disparity, Group, dispar
 from ai_factory_runtime.kpi import Kpi, KpiFunction, measure_kpi
 from ai_factory_runtime.latency import MANY, Latency, latency
 from ai_factory_runtime.models import baseline_metric
-from ai_factory_runtime.package import Prediction, predict
+from ai_factory_runtime.prediction import Prediction, predict
 from ai_factory_runtime.processors import processors
 from ai_factory_runtime.reliability import Bin, CalibrationError, calibration, calibration_error
 from ai_factory_runtime.robustness import Damage, damages

@@ -20,7 +20,7 @@ from ai_factory_runtime.errors import UntrustedModel
 # skops trusts by name. All are data or pure functions: none of them opens a file, runs a command or imports by name.
 TRUSTED_TYPES = frozenset(
     {
-        "ai_factory_runtime.calibrating.Calibrated",
+        "ai_factory_runtime.calibrated.Calibrated",
         "numpy.dtype",
         "scipy.interpolate._bsplines.BSpline",
         "scipy.sparse._csc.csc_matrix",

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from ai_factory_spec.usecase import Rollout as Terms
 
-from ai_factory_runtime.package import Prediction
+from ai_factory_runtime.prediction import Prediction
 from ai_factory_runtime.rollout import CHALLENGER, CHAMPION, Arm, ArmSeen, Shift, StepSeen, shares
 from ai_factory_runtime.sequential import Sample
 from ai_factory_runtime.shift import Outputs, looks, shifts

@@ -17,7 +17,7 @@ from sklearn.pipeline import Pipeline
 
 from ai_factory_runtime.errors import ProjectCodeFailed
 from ai_factory_runtime.imbalance import class_weights, takes_weights
-from ai_factory_runtime.package import Prediction, Signature, predict
+from ai_factory_runtime.prediction import Prediction, Signature, predict
 from ai_factory_runtime.processors import processors
 from ai_factory_runtime.split import Positions, Split, folds, parts
 

@@ -29,12 +29,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from ai_factory_spec.metrics import Task
-from ai_factory_spec.usecase import Column
 
 from ai_factory_runtime.errors import ParityBroken, TamperedModel, WriteFailed
 from ai_factory_runtime.frames import dump_rows, load_rows
+from ai_factory_runtime.jsontext import canonical
 from ai_factory_runtime.model_file import dump_estimator, load_estimator
+from ai_factory_runtime.prediction import Prediction, Signature, predict
 
 MODEL, SIGNATURE, SKETCH, PARITY, MANIFEST = (
     "model.skops",
@@ -53,81 +53,6 @@ ANSWERING = (MODEL, SIGNATURE, SKETCH, PARITY)
 PARITY_TOLERANCE = 1e-9
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """What a model takes and gives. `threshold` is the probability from which `positive` is predicted (binary only)."""
-
-    usecase: str
-    task: Task
-    features: tuple[Column, ...]
-    target: Column
-    classes: tuple[str, ...] = ()
-    positive: str | None = None
-    threshold: float | None = None
-
-    def to_json(self) -> str:
-        """Canonical JSON."""
-        return _canonical(
-            {
-                "usecase": self.usecase,
-                "task": self.task,
-                "features": [c.model_dump(mode="json", exclude_none=True) for c in self.features],
-                "target": self.target.model_dump(mode="json", exclude_none=True),
-                "classes": list(self.classes),
-                "positive": self.positive,
-                "threshold": self.threshold,
-            }
-        )
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Signature:
-        """The signature that `to_json` wrote."""
-        document = json.loads(text)
-        return cls(
-            usecase=document["usecase"],
-            task=document["task"],
-            features=tuple(Column.model_validate(c) for c in document["features"]),
-            target=Column.model_validate(document["target"]),
-            classes=tuple(document["classes"]),
-            positive=document["positive"],
-            threshold=document["threshold"],
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """Answers for n rows: `values` (n,) class texts or numbers; `probabilities` (n, classes), None for a regression."""
-
-    values: npt.NDArray[Any]
-    probabilities: npt.NDArray[np.float64] | None
-
-
-def predict(estimator: Any, signature: Signature, frame: pd.DataFrame) -> Prediction:
-    """Answers of a fitted estimator for canonical rows: the one definition of a prediction, for training, batch and endpoint.
-
-    Probabilities come in the signature's order of classes; a class the estimator never saw has probability 0.
-    """
-    rows = frame[[c.name for c in signature.features]]
-    if signature.task == "regression":
-        return Prediction(np.asarray(estimator.predict(rows), dtype=np.float64).reshape(len(rows)), None)
-    seen = [str(c) for c in estimator.classes_]
-    given = np.asarray(estimator.predict_proba(rows), dtype=np.float64)
-    probabilities = np.zeros((len(rows), len(signature.classes)))
-    for position, name in enumerate(seen):
-        probabilities[:, signature.classes.index(name)] = given[:, position]
-    return Prediction(decide(probabilities, signature), probabilities)
-
-
-def decide(probabilities: npt.NDArray[np.float64], signature: Signature) -> npt.NDArray[Any]:
-    """The class for each row: by the threshold for a binary task, else the most probable (the first of equals)."""
-    names = np.array(signature.classes, dtype=object)
-    if signature.positive is None or signature.threshold is None:
-        return np.asarray(names[np.argmax(probabilities, axis=1)])
-    positive = signature.classes.index(signature.positive)
-    chosen = np.where(probabilities[:, positive] >= signature.threshold, positive, 1 - positive)
-    return np.asarray(names[chosen])
-
-
 @dataclass(frozen=True)
 class ModelPackage:
     """A package that was checked and loaded. `estimator` is a fitted scikit-learn pipeline, `files` are the checked bytes of the others."""
@@ -139,7 +64,7 @@ class ModelPackage:
     files: Mapping[str, bytes] = field(repr=False)
 
     def predict(self, frame: pd.DataFrame) -> Prediction:
-        """Answers for canonical rows (`frames.to_canonical(frame, signature.features)`)."""
+        """Answers for canonical rows (`frames.tocanonical(frame, signature.features)`)."""
         return predict(self.estimator, self.signature, frame)
 
     @cached_property
@@ -181,7 +106,7 @@ def write_package(
         **documents,
     }
     manifest = {"files": {name: _sha256(files[name]) for name in sorted(files)}}
-    files[MANIFEST] = _canonical(manifest).encode()
+    files[MANIFEST] = canonical(manifest).encode()
     staging = folder.with_name(f".{folder.name}.partial")
     try:
         shutil.rmtree(staging, ignore_errors=True)
@@ -203,7 +128,7 @@ def package_digest(folder: Path) -> str:
 def model_fingerprint(folder: Path) -> str:
     """The sha256 of what makes the model answer: equal for two runs on the same data, code, seed and libraries."""
     files = _checked_files(folder)
-    return _sha256(_canonical({name: _sha256(files[name]) for name in ANSWERING}).encode())
+    return _sha256(canonical({name: _sha256(files[name]) for name in ANSWERING}).encode())
 
 
 def load_package(folder: Path, *, digest: str | None = None, trusted_package: str | None = None) -> ModelPackage:
@@ -234,7 +159,7 @@ def _checked_files(folder: Path) -> dict[str, bytes]:
     problems = [f"{name} is missing" for name in sorted({*manifest, *REQUIRED} - present)]
     problems += [f"{name} does not belong to it" for name in sorted(present - set(manifest))]
     problems += [f"{name} is not in {MANIFEST}" for name in sorted(set(REQUIRED) & present - set(manifest))]
-    files = {MANIFEST: _canonical({"files": manifest}).encode()}
+    files = {MANIFEST: canonical({"files": manifest}).encode()}
     for name in sorted(present & set(manifest)):
         try:
             files[name] = (folder / name).read_bytes()
@@ -250,7 +175,7 @@ def _checked_files(folder: Path) -> dict[str, bytes]:
 
 def _parity(estimator: Any, signature: Signature, reference: pd.DataFrame) -> str:
     answers = predict(estimator, signature, reference)
-    return _canonical(
+    return canonical(
         {
             "rows": dump_rows(reference, signature.features),
             "expected": {
@@ -296,10 +221,6 @@ def _write(path: Path, body: bytes) -> None:
         file.write(body)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _canonical(document: object) -> str:
-    return json.dumps(document, sort_keys=True, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
 def _sha256(body: bytes) -> str:

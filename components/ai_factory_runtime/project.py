@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from ai_factory_spec.usecase import UseCase
 
-    from ai_factory_runtime.package import Prediction
+    from ai_factory_runtime.prediction import Prediction
 
 USECASE_FILE = "usecase.yaml"
 PROJECT_VARIABLE = "AI_FACTORY_PROJECT"

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ai_factory_runtime.package import Prediction, Signature
+from ai_factory_runtime.prediction import Prediction, Signature
 from ai_factory_runtime.requests import TOO_LARGE, RequestRefused
 from ai_factory_runtime.rows import Floats, Layout, Rows
 from ai_factory_runtime.screening import NUMBERS

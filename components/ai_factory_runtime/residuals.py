@@ -9,15 +9,14 @@ by Moreno-Torres et al., "A unifying view on dataset shift in classification", P
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ai_factory_runtime.evaluation import Judged
+from ai_factory_runtime.sketch import ResidualName, ResidualSketch
 
 Floats = npt.NDArray[np.float64]
-Name = Literal["bias", "error"]
 
 # The smallest shift of a mean that is called drift: two percentage points, or a tenth of a standard deviation.
 EFFECT_OF_SHARES = 0.02
@@ -32,23 +31,13 @@ class Residuals:
     error: being wrong minus the expected share of being wrong; in a regression the absolute error. Only its rise is bad.
     """
 
-    name: Name
+    name: ResidualName
     values: Floats
 
     def summary(self) -> ResidualSketch:
         """Its rows, mean and standard deviation."""
         spread = float(self.values.std(ddof=1)) if self.values.size > 1 else 0.0
         return ResidualSketch(self.name, int(self.values.size), float(self.values.mean()), spread)
-
-
-@dataclass(frozen=True, slots=True)
-class ResidualSketch:
-    """What the held-out rows said of one kind of residual; kept with the model."""
-
-    name: Name
-    rows: int
-    mean: float
-    sd: float
 
 
 def residuals(judged: Judged) -> tuple[Residuals, ...]:

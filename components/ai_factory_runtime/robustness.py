@@ -24,7 +24,7 @@ from ai_factory_spec.usecase import Column
 
 from ai_factory_runtime.evaluation import Estimate, Judged, bootstrap, metric
 from ai_factory_runtime.explaining import Answer, most_telling
-from ai_factory_runtime.package import Prediction
+from ai_factory_runtime.prediction import Prediction
 from ai_factory_runtime.weighted_metrics import Floats, Weighted, weighted_metric
 
 NOISE = 0.1  # of a column's standard deviation

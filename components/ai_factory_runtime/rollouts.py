@@ -21,7 +21,8 @@ from ai_factory_runtime.errors import ModelUnusable, NotApproved
 from ai_factory_runtime.labels import find_labels
 from ai_factory_runtime.notify import Notice, notify
 from ai_factory_runtime.observations import Observations, Truth
-from ai_factory_runtime.package import Signature, load_package
+from ai_factory_runtime.package import load_package
+from ai_factory_runtime.prediction import Signature
 from ai_factory_runtime.project import Project
 from ai_factory_runtime.refusals import ReleaseInvalid
 from ai_factory_runtime.release import require_approved

@@ -29,7 +29,7 @@ from ai_factory_runtime.choices import Choice
 from ai_factory_runtime.errors import ProjectCodeFailed
 from ai_factory_runtime.evaluation import Judged, metric
 from ai_factory_runtime.models import SPACES, default_candidates
-from ai_factory_runtime.package import Signature, predict
+from ai_factory_runtime.prediction import Signature, predict
 
 Positions = npt.NDArray[np.int64]
 Space = Mapping[str, Sequence[Any]]

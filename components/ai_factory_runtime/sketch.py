@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,18 +18,28 @@ import pandas as pd
 from ai_factory_spec.usecase import Column
 
 from ai_factory_runtime.refusals import SketchUnreadable
-from ai_factory_runtime.residuals import ResidualSketch
 
 if TYPE_CHECKING:
-    from ai_factory_runtime.package import Prediction
+    from ai_factory_runtime.prediction import Prediction
 
 Floats = npt.NDArray[np.float64]
+ResidualName = Literal["bias", "error"]
 
 FORMAT = 1
 POINTS = 512
 NUMERIC_TYPES = ("integer", "number")
 PREDICTION = "prediction"
 PROBABILITY = "probability"
+
+
+@dataclass(frozen=True, slots=True)
+class ResidualSketch:
+    """What the held-out rows said of one kind of residual; kept with the model."""
+
+    name: ResidualName
+    rows: int
+    mean: float
+    sd: float
 
 
 @dataclass(frozen=True, slots=True)

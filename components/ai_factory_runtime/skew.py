@@ -14,7 +14,8 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from ai_factory_runtime.errors import ProjectCodeFailed
-from ai_factory_runtime.package import PARITY_TOLERANCE, Signature, predict
+from ai_factory_runtime.package import PARITY_TOLERANCE
+from ai_factory_runtime.prediction import Signature, predict
 from ai_factory_runtime.processors import processors
 
 ROWS = 50

@@ -28,7 +28,7 @@ from ai_factory_runtime.finishing import Finished, finish, finished_pipeline
 from ai_factory_runtime.imbalance import Handling, handle, without_weights
 from ai_factory_runtime.models import baseline
 from ai_factory_runtime.out_of_fold import Bench, bench_of
-from ai_factory_runtime.package import Signature
+from ai_factory_runtime.prediction import Signature
 from ai_factory_runtime.search import SUFFIX, Field, bare, not_searched, search, search_metric, spaces, words
 from ai_factory_runtime.skew import require_no_skew
 from ai_factory_runtime.split import Split

@@ -16,7 +16,8 @@ import pandas as pd
 from ai_factory_runtime.capture import read_captures
 from ai_factory_runtime.evaluation import Judged
 from ai_factory_runtime.labels import Labels, join, protected_ids
-from ai_factory_runtime.package import ModelPackage, Prediction
+from ai_factory_runtime.package import ModelPackage
+from ai_factory_runtime.prediction import Prediction
 from ai_factory_runtime.project import Project
 from ai_factory_runtime.refusals import BatchUnusable, NothingCaptured
 from ai_factory_runtime.screening import screen

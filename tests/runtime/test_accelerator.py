@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from ai_factory_runtime.accelerator import TOLERANCE, Acceleration, accepted, compiled_for, examine, judge
-from ai_factory_runtime.calibrating import Calibrated
+from ai_factory_runtime.calibrated import Calibrated
 from ai_factory_runtime.compiled import FEW_ROWS, Compiled, compile_model
 from ai_factory_runtime.features import default_features
 from ai_factory_runtime.frames import to_canonical
 from ai_factory_runtime.latency import latency
-from ai_factory_runtime.package import ACCELERATOR, Prediction, Signature, load_package, predict
+from ai_factory_runtime.package import ACCELERATOR, load_package
+from ai_factory_runtime.prediction import Prediction, Signature, predict
 from ai_factory_runtime.rows import Floats, Layout, rows_of
 from ai_factory_spec.usecase import UseCase
 from helpers_serving import make_package, make_project, make_rows, make_usecase

@@ -6,14 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ai_factory_runtime.calibrating import (
-    Calibrated,
-    apply_curves,
-    calibrate,
-    fit_curves,
-    log_losses,
-    mirrored,
-)
+from ai_factory_runtime.calibrated import Calibrated, apply_curves, mirrored
+from ai_factory_runtime.calibrating import calibrate, fit_curves, log_losses
 from ai_factory_runtime.model_file import dump_estimator, load_estimator, untrusted_types
 from scipy.special import expit, softmax
 from sklearn.calibration import CalibratedClassifierCV

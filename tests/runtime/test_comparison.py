@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ai_factory_runtime.comparison import compare, mcnemar
 from ai_factory_runtime.evaluation import Judged
-from ai_factory_runtime.package import Prediction
+from ai_factory_runtime.prediction import Prediction
 from ai_factory_runtime.training import signature_of
 from ai_factory_spec.usecase import UseCase
 from helpers_evaluation import SIGNATURE, answers

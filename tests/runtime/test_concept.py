@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from ai_factory_runtime.concept import by_adwin, by_labelled_windows, concept
 from ai_factory_runtime.evaluation import Judged
-from ai_factory_runtime.package import Prediction, Signature
-from ai_factory_runtime.residuals import ResidualSketch, residuals
+from ai_factory_runtime.prediction import Prediction, Signature
+from ai_factory_runtime.residuals import residuals
+from ai_factory_runtime.sketch import ResidualSketch
 from ai_factory_spec.usecase import Column
 from helpers_monitoring import answered, estimated
 from hypothesis import given

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from ai_factory_runtime.drift import ColumnDrift, DriftReport, column_drift, compare
-from ai_factory_runtime.package import Prediction
+from ai_factory_runtime.prediction import Prediction
 from ai_factory_runtime.sketch import build_sketch, sketch_column
 from ai_factory_spec.usecase import Column, DriftThresholds
 from hypothesis import given

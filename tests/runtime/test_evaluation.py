@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from ai_factory_runtime.evaluation import Estimate, Judged, estimate, estimates, gain, metric, replicates
-from ai_factory_runtime.package import Prediction, Signature, decide
+from ai_factory_runtime.prediction import Prediction, Signature, decide
 from ai_factory_spec.metrics import METRICS, metrics_for
 from ai_factory_spec.usecase import Column
 from hypothesis import given, settings

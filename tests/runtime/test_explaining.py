@@ -11,7 +11,7 @@ from ai_factory_runtime.behaviour_gates import explainability
 from ai_factory_runtime.evaluation import Judged
 from ai_factory_runtime.explaining import Explained, explain, shap_values
 from ai_factory_runtime.frames import to_canonical
-from ai_factory_runtime.package import Prediction
+from ai_factory_runtime.prediction import Prediction
 from ai_factory_runtime.training import signature_of
 from ai_factory_spec.usecase import UseCase
 from helpers_evaluation import SIGNATURE, answers, blind, judged, people, skilled

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from ai_factory_runtime.calibrating import Calibrated
+from ai_factory_runtime.calibrated import Calibrated
 from ai_factory_runtime.frames import to_canonical
 from ai_factory_runtime.model_file import dump_estimator, load_estimator
-from ai_factory_runtime.package import predict
+from ai_factory_runtime.prediction import predict
 from ai_factory_runtime.split import Split, split
 from ai_factory_runtime.training import Trained, train
 from ai_factory_spec.usecase import UseCase

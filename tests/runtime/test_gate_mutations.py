@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 from ai_factory_runtime import pages
 from ai_factory_runtime.errors import GateFailed, LeakageFound
-from ai_factory_runtime.package import Prediction
 from ai_factory_runtime.pipeline import run
+from ai_factory_runtime.prediction import Prediction
 from ai_factory_runtime.project import Project
 from ai_factory_runtime.registry import open_registry
 from ai_factory_spec.usecase import UseCase

@@ -10,7 +10,7 @@ from ai_factory_runtime.explaining import Explained
 from ai_factory_runtime.frames import to_canonical
 from ai_factory_runtime.gates import Measured
 from ai_factory_runtime.latency import Latency
-from ai_factory_runtime.package import predict
+from ai_factory_runtime.prediction import predict
 from ai_factory_spec.usecase import Threshold
 from helpers_evaluation import NOTHING, SIGNATURE, USECASE, failed, people, use_case
 from sklearn.dummy import DummyClassifier

@@ -10,7 +10,7 @@ import pytest
 from ai_factory_runtime.errors import ProjectCodeFailed
 from ai_factory_runtime.frames import to_canonical
 from ai_factory_runtime.imbalance import class_weights, handle
-from ai_factory_runtime.package import predict
+from ai_factory_runtime.prediction import predict
 from ai_factory_runtime.split import split
 from ai_factory_runtime.training import Trained, target_of, train
 from ai_factory_spec.usecase import UseCase

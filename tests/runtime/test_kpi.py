@@ -11,7 +11,7 @@ from ai_factory_runtime.errors import ProjectCodeFailed
 from ai_factory_runtime.evaluation import Judged, metric
 from ai_factory_runtime.gates import kpi as gate
 from ai_factory_runtime.kpi import Kpi, measure_kpi
-from ai_factory_runtime.package import Prediction
+from ai_factory_runtime.prediction import Prediction
 from ai_factory_spec.usecase import Threshold, UseCase
 from helpers_evaluation import SIGNATURE, USECASE, blind, judged, people, skilled
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ai_factory_runtime.observations import ROWS_KEPT, Observations, Observed, Recorder
-from ai_factory_runtime.package import Prediction
+from ai_factory_runtime.prediction import Prediction
 from ai_factory_runtime.rollout import Arm
 from ai_factory_runtime.shift import Outputs, looks, shifts
 from ai_factory_runtime.sketch import prediction_series

@@ -20,14 +20,8 @@ from ai_factory_runtime.features import default_features
 from ai_factory_runtime.frames import to_canonical
 from ai_factory_runtime.model_file import dump_estimator, load_estimator
 from ai_factory_runtime.models import default_candidates
-from ai_factory_runtime.package import (
-    REQUIRED,
-    Signature,
-    load_package,
-    model_fingerprint,
-    package_digest,
-    write_package,
-)
+from ai_factory_runtime.package import REQUIRED, load_package, model_fingerprint, package_digest, write_package
+from ai_factory_runtime.prediction import Signature
 from ai_factory_runtime.training import signature_of, target_of
 from ai_factory_spec.usecase import UseCase
 from helpers_runtime import TASKS, real_rows, usecase_document

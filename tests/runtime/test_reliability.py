@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ai_factory_runtime.behaviour_gates import calibration as gate
 from ai_factory_runtime.evaluation import Judged
-from ai_factory_runtime.package import Prediction, decide
+from ai_factory_runtime.prediction import Prediction, decide
 from ai_factory_runtime.reliability import calibration, calibration_error
 from ai_factory_runtime.training import signature_of
 from ai_factory_spec.usecase import UseCase

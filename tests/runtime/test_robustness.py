@@ -10,7 +10,7 @@ import pytest
 from ai_factory_runtime.behaviour_gates import robustness
 from ai_factory_runtime.evaluation import Judged
 from ai_factory_runtime.frames import to_canonical
-from ai_factory_runtime.package import Prediction
+from ai_factory_runtime.prediction import Prediction
 from ai_factory_runtime.robustness import KINDS, UNSEEN, Damage, damages
 from ai_factory_runtime.training import signature_of
 from ai_factory_spec.usecase import UseCase

@@ -12,7 +12,7 @@ from ai_factory_runtime.evaluation import Judged, gain
 from ai_factory_runtime.features import default_features
 from ai_factory_runtime.leakage import find_leaks
 from ai_factory_runtime.models import default_candidates
-from ai_factory_runtime.package import predict
+from ai_factory_runtime.prediction import predict
 from ai_factory_runtime.sample import sample
 from ai_factory_runtime.split import split
 from ai_factory_runtime.training import target_of, train

@@ -30,7 +30,8 @@ from ai_factory_runtime.endpoint import Answer, Call, Endpoint, open_endpoint
 from ai_factory_runtime.errors import NotApproved, NothingDeployed, TamperedModel
 from ai_factory_runtime.frames import to_canonical
 from ai_factory_runtime.negotiation import MAX_BODY
-from ai_factory_runtime.package import ModelPackage, Prediction, load_package
+from ai_factory_runtime.package import ModelPackage, load_package
+from ai_factory_runtime.prediction import Prediction
 from ai_factory_runtime.project import Project
 from ai_factory_runtime.refusals import AddressUnavailable
 from ai_factory_runtime.rows import Layout, Rows

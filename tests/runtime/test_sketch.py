@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from ai_factory_runtime.package import Prediction
+from ai_factory_runtime.prediction import Prediction
 from ai_factory_runtime.refusals import SketchUnreadable
 from ai_factory_runtime.sketch import POINTS, CategorySketch, NumericSketch, Sketch, build_sketch, sketch_column
 from ai_factory_spec.usecase import Column

@@ -16,8 +16,9 @@ from ai_factory_runtime.errors import ProjectCodeFailed
 from ai_factory_runtime.features import default_features
 from ai_factory_runtime.frames import read_table, to_canonical
 from ai_factory_runtime.models import default_candidates
-from ai_factory_runtime.package import ACCELERATOR, ModelPackage, load_package, predict, write_package
+from ai_factory_runtime.package import ACCELERATOR, ModelPackage, load_package, write_package
 from ai_factory_runtime.pipeline import run
+from ai_factory_runtime.prediction import predict
 from ai_factory_runtime.project import Project
 from ai_factory_runtime.registry import open_registry
 from ai_factory_runtime.requests import RequestSchema

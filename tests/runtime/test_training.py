@@ -11,7 +11,7 @@ from ai_factory_runtime.errors import ProjectCodeFailed
 from ai_factory_runtime.evaluation import Judged, estimate
 from ai_factory_runtime.features import default_features
 from ai_factory_runtime.frames import to_canonical
-from ai_factory_runtime.package import Prediction, predict
+from ai_factory_runtime.prediction import Prediction, predict
 from ai_factory_runtime.split import split
 from ai_factory_runtime.training import choose, signature_of, target_of, train
 from ai_factory_spec.usecase import UseCase
