@@ -5,32 +5,24 @@ AWS: "Pipelines overview", "CreateProcessingJob".
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+from typing import NotRequired
 
 import pulumi
 
 from ai_factory_infra.container_pipeline import ContainerPipeline
-from ai_factory_infra.policies import Folder, NetworkRef
+from ai_factory_infra.inputs import CommandInputs
+from ai_factory_infra.policies import Folder
 from ai_factory_infra.steps import Machine, scoring
 
 
-class BatchInferenceArgs(TypedDict):
-    """`rows`: what to score. `model`: a model package. `scores`: where predictions go. `schedule`: five cron fields, UTC."""
+class BatchInferenceArgs(CommandInputs):
+    """`rows`: what to score. `scores`: where predictions go. `schedule`: five cron fields, UTC, or empty.
 
-    command: str
-    stage: str
-    image: pulumi.Input[str]
-    repository_arn: pulumi.Input[str]
-    rows: Folder
-    model: Folder
+    Parts with a role: `job`, `run`, `start` (the schedule).
+    """
+
     scores: Folder
-    kms_key_arn: pulumi.Input[str]
-    alerts_topic_arn: pulumi.Input[str]
     schedule: NotRequired[str]
-    enabled: NotRequired[pulumi.Input[bool]]
-    machine: NotRequired[Machine]
-    network: NotRequired[NetworkRef | None]
-    permissions_boundary_arn: NotRequired[pulumi.Input[str] | None]
 
 
 class BatchInference(pulumi.ComponentResource):
@@ -56,6 +48,7 @@ class BatchInference(pulumi.ComponentResource):
                 "machine": args.get("machine", Machine()),
                 "network": args.get("network"),
                 "permissions_boundary_arn": args.get("permissions_boundary_arn"),
+                "role_arns": args.get("role_arns", {}),
             },
             opts=pulumi.ResourceOptions(parent=self),
         )

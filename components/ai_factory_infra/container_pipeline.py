@@ -8,7 +8,7 @@ Limits: 256 characters for a pipeline's name, 1 MiB for its definition, 5 days f
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired
 
 import pulumi
 import pulumi_aws as aws
@@ -16,33 +16,27 @@ import pulumi_aws as aws
 from ai_factory_infra import policies
 from ai_factory_infra.account import Account
 from ai_factory_infra.execution_role import ExecutionRole
+from ai_factory_infra.inputs import JobInputs
 from ai_factory_infra.limits import LOGICAL_NAME, PIPELINE_DEFINITION_BYTES, PIPELINE_NAME, PROCESSING_RUNTIME_SECONDS
 from ai_factory_infra.pipeline_parts import role, tell_failures, touch_data
-from ai_factory_infra.policies import Folder, NetworkRef, Statement, uri
+from ai_factory_infra.policies import Folder, Statement, uri
 from ai_factory_infra.problems import Problems
 from ai_factory_infra.schedules import ScheduleError, eventbridge
 from ai_factory_infra.steps import Machine, Script, Step, definition
 
 
-class ContainerPipelineArgs(TypedDict):
+class ContainerPipelineArgs(JobInputs):
     """`inputs` and `outputs` map the script's folder names to places in buckets; the job's role reaches no others.
 
     `schedule`: a cron expression of five fields, UTC, or empty. `enabled`: whether the schedule runs, decided later
-    where it depends on another stack. `network`: absent for none.
+    where it depends on another stack. Parts with a role: `job`, `run`, `start` (the schedule).
     """
 
-    image: pulumi.Input[str]
-    repository_arn: pulumi.Input[str]
     script: Script
     inputs: Mapping[str, Folder]
     outputs: Mapping[str, Folder]
-    kms_key_arn: pulumi.Input[str]
-    alerts_topic_arn: pulumi.Input[str]
-    machine: NotRequired[Machine]
     schedule: NotRequired[str]
     enabled: NotRequired[pulumi.Input[bool]]
-    network: NotRequired[NetworkRef | None]
-    permissions_boundary_arn: NotRequired[pulumi.Input[str] | None]
 
 
 class ContainerPipeline(pulumi.ComponentResource):
@@ -74,7 +68,7 @@ class ContainerPipeline(pulumi.ComponentResource):
 
     def _role(self, part: str, statements: list[Statement]) -> ExecutionRole:
         service = "scheduler.amazonaws.com" if part == "start" else "sagemaker.amazonaws.com"
-        return role(self, f"{self._name}-{part}", statements, self._args.get("permissions_boundary_arn"), service)
+        return role(self, self._name, part, statements, self._args, service)
 
     def _may_touch_data(self) -> list[Statement]:
         args = self._args

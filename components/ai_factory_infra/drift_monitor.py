@@ -6,43 +6,32 @@ Costs when idle: one metric and one alarm. AWS: "Embedding metrics within logs",
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+from typing import NotRequired
 
 import pulumi
 import pulumi_aws as aws
 
 from ai_factory_infra.container_pipeline import ContainerPipeline
+from ai_factory_infra.inputs import CommandInputs
 from ai_factory_infra.naming import prefix
-from ai_factory_infra.policies import Folder, NetworkRef
+from ai_factory_infra.policies import Folder
 from ai_factory_infra.steps import Machine, monitoring
 
 NAMESPACE = "AIFactory"
 
 
-class DriftMonitorArgs(TypedDict):
-    """`rows`: what the endpoint captured (`captured`), or what was scored. `model`: a model package.
+class DriftMonitorArgs(CommandInputs):
+    """`rows`: what the endpoint captured (`captured`), or what was scored. `schedule`: five cron fields, UTC.
 
     `labels`: true values that arrive later; the folder must hold some, for SageMaker starts no job whose input is empty.
-    `reports`: where the pages go.
+    `reports`: where the pages go. Parts with a role: `job`, `run`, `start` (the schedule).
     """
 
-    command: str
     project: str
-    stage: str
-    image: pulumi.Input[str]
-    repository_arn: pulumi.Input[str]
-    rows: Folder
     captured: bool
-    model: Folder
     labels: NotRequired[Folder | None]
     reports: Folder
-    kms_key_arn: pulumi.Input[str]
-    alerts_topic_arn: pulumi.Input[str]
     schedule: str
-    enabled: NotRequired[pulumi.Input[bool]]
-    machine: NotRequired[Machine]
-    network: NotRequired[NetworkRef | None]
-    permissions_boundary_arn: NotRequired[pulumi.Input[str] | None]
 
 
 def alarm_name(project: str, stage: str) -> str:
@@ -89,6 +78,7 @@ class DriftMonitor(pulumi.ComponentResource):
                 "machine": args.get("machine", Machine()),
                 "network": args.get("network"),
                 "permissions_boundary_arn": args.get("permissions_boundary_arn"),
+                "role_arns": args.get("role_arns", {}),
             },
             opts=child,
         )

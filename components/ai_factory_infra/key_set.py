@@ -1,6 +1,6 @@
-"""KeySet: one KMS key for each class of data, rotated every year.
+"""KeySet: one KMS key for each class of data, rotated every year; or keys that exist.
 
-Costs when idle: each key, by the month. Limits: an alias has at most 256 characters. AWS: "Key policies in AWS KMS".
+Costs when idle: each key that is made, by the month. Limits: an alias has at most 256 characters. AWS: "Key policies in AWS KMS".
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import pulumi
 import pulumi_aws as aws
 
 from ai_factory_infra.account import Account
+from ai_factory_infra.dependency import Mode, check_mode
 from ai_factory_infra.problems import Problems
 
 # Each class of data: what it holds, and the services that use the key themselves, on nobody's behalf.
@@ -29,15 +30,21 @@ WITHOUT_ACCOUNT = frozenset({"events.amazonaws.com"})
 
 
 class KeySetArgs(TypedDict):
-    """`classes`: which of data, alerts and logs; all by default. `deletion_window_days`: 7 to 30, 30 by default."""
+    """`classes`: which of data, alerts and logs; all by default. `deletion_window_days`: 7 to 30, 30 by default.
+
+    `mode`: create (the default); existing, which takes `key_arns`, class -> ARN, one for each class; or skip: no key at all.
+    The policy of a key that exists must let the services of its class use it (AWS services publish alerts and write logs).
+    """
 
     classes: NotRequired[Sequence[str]]
+    mode: NotRequired[Mode | str]
+    key_arns: NotRequired[Mapping[str, pulumi.Input[str]]]
     deletion_window_days: NotRequired[int]
     protect: NotRequired[bool]
 
 
 class KeySet(pulumi.ComponentResource):
-    """Keys by class of data. `arns` maps a class to the ARN of its key.
+    """Keys by class of data. `arns` maps a class to the ARN of its key; it is empty with `skip`.
 
     A key's policy trusts the account, so that IAM policies decide who uses it, and the services of its class when they
     act for this account. It names no role: a key policy that names a role which does not exist yet is refused.
@@ -47,9 +54,16 @@ class KeySet(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: KeySetArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         classes, window = tuple(args.get("classes", CLASSES)), args.get("deletion_window_days", 30)
-        _check(classes, window)
+        mode, brought = args.get("mode", "create"), args.get("key_arns", {})
+        _check(classes, window, mode, brought)
         super().__init__("ai-factory:index:KeySet", name, {}, opts)
-        account, self.arns = Account.of(self), {}
+        self.arns = {kind: pulumi.Output.from_input(arn) for kind, arn in brought.items()}
+        if mode == "create":
+            self._create(name, args, classes, window)
+        self.register_outputs({"arns": self.arns})
+
+    def _create(self, name: str, args: KeySetArgs, classes: Sequence[str], window: int) -> None:
+        account = Account.of(self)
         for kind in classes:
             holds, services = CLASSES[kind]
             key = aws.kms.Key(
@@ -67,11 +81,17 @@ class KeySet(pulumi.ComponentResource):
                 opts=pulumi.ResourceOptions(parent=self),
             )
             self.arns[kind] = key.arn
-        self.register_outputs({"arns": self.arns})
 
 
-def _check(classes: Sequence[str], window: int) -> None:
+def _check(classes: Sequence[str], window: int, mode: str, brought: Mapping[str, pulumi.Input[str]]) -> None:
     problems = Problems("KeySet")
+    check_mode(problems, mode, {"key_arns": brought})
+    if mode == "existing" and brought:
+        problems.unless(
+            set(brought) == set(classes), "key_arns", f"got {sorted(brought)}; one for each of {', '.join(classes)}"
+        )
+    for kind, arn in brought.items():
+        problems.matches(f"key_arns.{kind}", arn, r"arn:[\w-]+:kms:[\w-]+:\d{12}:key/.+", "the ARN of a KMS key")
     for kind in classes:
         problems.unless(kind in CLASSES, "classes", f"got {kind!r}; allowed: {', '.join(CLASSES)}")
     problems.between("deletion_window_days", window, 7, 30, unit="days")

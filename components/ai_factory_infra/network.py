@@ -13,19 +13,18 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Sequence
-from typing import Literal, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 import pulumi
 import pulumi_aws as aws
 
 from ai_factory_infra.account import Account
+from ai_factory_infra.dependency import MODES, Mode
 from ai_factory_infra.execution_role import ExecutionRole
 from ai_factory_infra.limits import LOG_RETENTION_DAYS, SECURITY_GROUPS, SUBNETS
 from ai_factory_infra.policies import write_flow_log
 from ai_factory_infra.problems import Problems
 
-Mode = Literal["create", "existing", "skip"]
-MODES: tuple[Mode, ...] = ("create", "existing", "skip")
 ZONES = 2
 
 

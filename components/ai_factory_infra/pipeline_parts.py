@@ -7,7 +7,8 @@ import pulumi_aws as aws
 
 from ai_factory_infra import policies
 from ai_factory_infra.account import Account
-from ai_factory_infra.execution_role import ExecutionRole
+from ai_factory_infra.execution_role import ExecutionRole, ExecutionRoleArgs
+from ai_factory_infra.inputs import RoleInputs
 from ai_factory_infra.policies import Folder, NetworkRef, Statement
 
 PROCESSING_LOGS, TRAINING_LOGS = "/aws/sagemaker/ProcessingJobs", "/aws/sagemaker/TrainingJobs"
@@ -16,16 +17,21 @@ PROCESSING_LOGS, TRAINING_LOGS = "/aws/sagemaker/ProcessingJobs", "/aws/sagemake
 def role(
     parent: pulumi.Resource,
     name: str,
+    part: str,
     statements: list[Statement],
-    boundary: pulumi.Input[str] | None,
+    inputs: RoleInputs,
     service: str = "sagemaker.amazonaws.com",
 ) -> ExecutionRole:
-    """A role that one service assumes for this account."""
-    return ExecutionRole(
-        name,
-        {"service": service, "statements": statements, "permissions_boundary_arn": boundary},
-        opts=pulumi.ResourceOptions(parent=parent),
-    )
+    """The role `<name>-<part>` that one service assumes for this account, or the one that the inputs bring for the part."""
+    wanted: ExecutionRoleArgs = {
+        "service": service,
+        "statements": statements,
+        "permissions_boundary_arn": inputs.get("permissions_boundary_arn"),
+    }
+    brought = inputs.get("role_arns", {})
+    if part in brought:
+        wanted |= {"mode": "existing", "role_arn": brought[part]}
+    return ExecutionRole(f"{name}-{part}", wanted, opts=pulumi.ResourceOptions(parent=parent))
 
 
 def touch_data(

@@ -1,5 +1,7 @@
 """SecureBucket: the only way to make a bucket: versioned, encrypted with one key, private, TLS only, with a lifecycle.
 
+A bucket that exists is taken as it is.
+
 Costs when idle: what is stored, old versions included until they expire. AWS: "Security best practices for Amazon S3".
 """
 
@@ -12,6 +14,7 @@ import pulumi
 import pulumi_aws as aws
 
 from ai_factory_infra.account import Account
+from ai_factory_infra.dependency import Mode, check_mode
 from ai_factory_infra.limits import LOGICAL_NAME
 from ai_factory_infra.problems import Problems
 
@@ -20,9 +23,12 @@ class SecureBucketArgs(TypedDict):
     """`kms_key_arn`: absent only for the bucket that receives access logs, which S3 writes with its own key.
 
     `log_bucket`: where accesses are logged, absent for no log. `receives_logs`: lets S3 write access logs here.
+    `mode`: create (the default); existing, which takes `bucket_name`; or skip: no bucket, and empty names.
     `expire_days`: objects are deleted after so many days; absent: kept. `old_versions_days`: 30 by default.
     """
 
+    mode: NotRequired[Mode | str]
+    bucket_name: NotRequired[pulumi.Input[str]]
     kms_key_arn: NotRequired[pulumi.Input[str]]
     log_bucket: NotRequired[pulumi.Input[str]]
     receives_logs: NotRequired[bool]
@@ -36,7 +42,8 @@ class SecureBucket(pulumi.ComponentResource):
     """A bucket that is never emptied or deleted by accident: `force_destroy` is off, `protect` is on.
 
     `bucket` and `arn` are resolved once the policy stands. `folders` get one small object each, because a processing
-    job refuses an input folder without an object.
+    job refuses an input folder without an object. In a bucket that exists nothing is changed: its owner keeps it closed,
+    encrypted and filled.
     """
 
     bucket: pulumi.Output[str]
@@ -45,6 +52,14 @@ class SecureBucket(pulumi.ComponentResource):
     def __init__(self, name: str, args: SecureBucketArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         _check(name, args)
         super().__init__("ai-factory:index:SecureBucket", name, {}, opts)
+        if args.get("mode", "create") == "create":
+            self.bucket, self.arn = self._create(name, args)
+        else:
+            self.bucket = pulumi.Output.from_input(args.get("bucket_name", ""))
+            self.arn = Account.of(self).bucket(self.bucket) if "bucket_name" in args else pulumi.Output.from_input("")
+        self.register_outputs({"bucket": self.bucket, "arn": self.arn})
+
+    def _create(self, name: str, args: SecureBucketArgs) -> tuple[pulumi.Output[str], pulumi.Output[str]]:
         child = pulumi.ResourceOptions(parent=self)
         made = aws.s3.Bucket(
             name, force_destroy=False, opts=pulumi.ResourceOptions(parent=self, protect=args.get("protect", True))
@@ -90,8 +105,7 @@ class SecureBucket(pulumi.ComponentResource):
                 opts=pulumi.ResourceOptions(parent=self, depends_on=[encryption]),
             )
         ready = pulumi.Output.all(made.bucket, made.arn, policy.id)
-        self.bucket, self.arn = ready.apply(lambda a: str(a[0])), ready.apply(lambda a: str(a[1]))
-        self.register_outputs({"bucket": self.bucket, "arn": self.arn})
+        return ready.apply(lambda a: str(a[0])), ready.apply(lambda a: str(a[1]))
 
 
 def _check(name: str, args: SecureBucketArgs) -> None:
@@ -100,8 +114,11 @@ def _check(name: str, args: SecureBucketArgs) -> None:
     problems.fits("name", name, LOGICAL_NAME, "a bucket that is named automatically")
     for key in ("expire_days", "old_versions_days"):
         problems.unless(int(str(args.get(key, 1))) >= 1, key, f"got {args.get(key)!r}; S3 allows 1 day or more")
+    mode = args.get("mode", "create")
+    check_mode(problems, mode, {"bucket_name": args.get("bucket_name")})
+    problems.matches("bucket_name", args.get("bucket_name"), r"|[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "a bucket's name")
     problems.unless(
-        ("kms_key_arn" in args) != args.get("receives_logs", False),
+        mode != "create" or ("kms_key_arn" in args) != args.get("receives_logs", False),
         "kms_key_arn",
         "a bucket needs a key, except the one that receives access logs: S3 cannot write those with a KMS key",
     )

@@ -10,7 +10,7 @@ definition. AWS: "Pipelines overview".
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NotRequired, TypedDict
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -18,34 +18,28 @@ import pulumi_aws as aws
 from ai_factory_infra import policies
 from ai_factory_infra.account import Account
 from ai_factory_infra.execution_role import ExecutionRole
+from ai_factory_infra.inputs import JobInputs
 from ai_factory_infra.limits import LOGICAL_NAME, PIPELINE_DEFINITION_BYTES, PIPELINE_NAME, PROCESSING_RUNTIME_SECONDS
 from ai_factory_infra.pipeline_definition import pinned
 from ai_factory_infra.pipeline_definition import problems as definition_problems
 from ai_factory_infra.pipeline_parts import PROCESSING_LOGS, TRAINING_LOGS, role, tell_failures, touch_data
-from ai_factory_infra.policies import Folder, NetworkRef, uri
+from ai_factory_infra.policies import Folder, uri
 from ai_factory_infra.problems import Problems
 from ai_factory_infra.steps import Machine
 from ai_factory_infra.training_policies import announce_models, run_training
 
 
-class TrainingPipelineArgs(TypedDict):
+class TrainingPipelineArgs(JobInputs):
     """`definition`: the text that `export-pipeline` wrote. `data`: where the rows are. `artifacts`: registry, models and
     runs, read before a run and written after it. `work`: what the steps of an execution hand to each other, its packages
-    among them, which the model package group refers to.
+    among them, which the model package group refers to. Parts with a role: `job`, `run`.
     """
 
     definition: str
-    image: pulumi.Input[str]
-    repository_arn: pulumi.Input[str]
     model_package_group: pulumi.Input[str]
     data: Folder
     artifacts: Folder
     work: Folder
-    kms_key_arn: pulumi.Input[str]
-    alerts_topic_arn: pulumi.Input[str]
-    machine: NotRequired[Machine]
-    network: NotRequired[NetworkRef | None]
-    permissions_boundary_arn: NotRequired[pulumi.Input[str] | None]
 
 
 class TrainingPipeline(pulumi.ComponentResource):
@@ -83,7 +77,7 @@ class TrainingPipeline(pulumi.ComponentResource):
             network=args.get("network"),
             logs=(PROCESSING_LOGS, TRAINING_LOGS),
         )
-        return role(self, f"{self._name}-job", statements, args.get("permissions_boundary_arn"))
+        return role(self, self._name, "job", statements, args)
 
     def _runner_role(self, job: ExecutionRole) -> ExecutionRole:
         """It reads the evaluation, on which the condition stands, and announces the model; it sees neither rows nor registry."""
@@ -96,7 +90,7 @@ class TrainingPipeline(pulumi.ComponentResource):
             *policies.read_folders(account, [args["work"]]),
             policies.use_key(args["kms_key_arn"]),
         ]
-        return role(self, f"{self._name}-run", statements, args.get("permissions_boundary_arn"))
+        return role(self, self._name, "run", statements, args)
 
     def _definition(self, job: ExecutionRole) -> pulumi.Output[str]:
         args = self._args

@@ -8,8 +8,9 @@ import pulumi
 from ai_factory_infra.alert_topic import AlertTopic
 from ai_factory_infra.config import StackConfig, choice, flag, load, names, number, text, whole
 from ai_factory_infra.cost_guard import CostGuard
+from ai_factory_infra.dependency import MODES
 from ai_factory_infra.key_set import KeySet
-from ai_factory_infra.network import MODES, Network, NetworkArgs
+from ai_factory_infra.network import Network, NetworkArgs
 from ai_factory_infra.secure_bucket import SecureBucket
 from ai_factory_infra.stage import Stage
 

@@ -1,0 +1,96 @@
+"""What a component stands on is made, brought along or done without; what is brought is never registered or changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+import pytest
+from ai_factory_infra.container_pipeline import ContainerPipeline
+from ai_factory_infra.execution_role import ExecutionRole
+from ai_factory_infra.key_set import KeySet
+from ai_factory_infra.secure_bucket import SecureBucket
+from ai_factory_infra.steps import Script
+from ai_factory_infra.testing import Registered, run_resources
+
+ACCOUNT = "123456789012"
+KEY = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/0a1b"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/team/jobs"
+STATEMENT = {"sid": "S", "why": "it must", "actions": ["s3:GetObject"], "resources": ["arn:aws:s3:::b/*"]}
+EXISTING: list[tuple[Any, Mapping[str, Any], Mapping[str, Any]]] = [
+    (KeySet, {"classes": ["data"], "mode": "existing", "key_arns": {"data": KEY}}, {"arns": {"data": KEY}}),
+    (KeySet, {"mode": "skip"}, {"arns": {}}),
+    (SecureBucket, {"mode": "existing", "bucket_name": "lake"}, {"bucket": "lake", "arn": "arn:aws:s3:::lake"}),
+    (SecureBucket, {"mode": "skip"}, {"bucket": "", "arn": ""}),
+    (
+        ExecutionRole,
+        {"service": "sagemaker.amazonaws.com", "statements": [STATEMENT], "mode": "existing", "role_arn": ROLE},
+        {"arn": ROLE, "name": "jobs"},
+    ),
+]
+
+
+def made(component: Any, args: Mapping[str, Any], outputs: Callable[[Any], Any] = lambda found: {}) -> Registered:
+    """The component `churn-dev`, made with a provider of its own; what `outputs` picks from it is exported."""
+
+    def build() -> None:
+        provider = aws.Provider("aws", region="eu-west-1")
+        found = component("churn-dev", dict(args), pulumi.ResourceOptions(provider=provider))
+        for name, value in outputs(found).items():
+            pulumi.export(name, value)
+
+    return run_resources(build)
+
+
+@pytest.mark.parametrize(("component", "args", "answer"), EXISTING, ids=lambda v: str(v)[:40])
+def test_what_exists_or_is_skipped_is_named_and_not_registered(
+    component: Any, args: Mapping[str, Any], answer: Mapping[str, Any]
+) -> None:
+    found = made(component, args, lambda c: {name: getattr(c, name) for name in answer})
+    assert [r.type for r in found.resources if r.type.startswith("aws:")] == []
+    assert found.outputs == answer
+
+
+def test_a_role_that_exists_is_told_what_it_must_allow() -> None:
+    args = {"service": "sagemaker.amazonaws.com", "statements": [STATEMENT], "mode": "existing", "role_arn": ROLE}
+    assert '"s3:GetObject"' in made(ExecutionRole, args, lambda c: {"policy": c.policy}).outputs["policy"]
+
+
+WRONG: list[tuple[Any, Mapping[str, Any], str, str]] = [
+    (KeySet, {"mode": "maybe"}, "mode", "got 'maybe'; allowed: create, existing, skip"),
+    (KeySet, {"mode": "existing"}, "key_arns", "missing"),
+    (KeySet, {"mode": "existing", "key_arns": {"data": KEY}}, "key_arns", "one for each of data, alerts, logs"),
+    (KeySet, {"key_arns": {"data": KEY}}, "key_arns", "fits the mode existing, not create"),
+    (KeySet, {"classes": ["data"], "mode": "existing", "key_arns": {"data": "alias/data"}}, "key_arns.data", "the ARN of a KMS key"),
+    (SecureBucket, {"mode": "existing"}, "bucket_name", "missing"),
+    (SecureBucket, {"mode": "skip", "bucket_name": "lake"}, "bucket_name", "fits the mode existing, not skip"),
+    (SecureBucket, {"mode": "existing", "bucket_name": "s3://lake"}, "bucket_name", "a bucket's name"),
+    (ExecutionRole, {"service": "sagemaker.amazonaws.com", "statements": [STATEMENT], "mode": "skip"}, "mode", "must run as somebody"),
+    (ExecutionRole, {"service": "sagemaker.amazonaws.com", "statements": [STATEMENT], "mode": "existing", "role_arn": "jobs"}, "role_arn", "the ARN of an IAM role"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("component", "args", "path", "said"), WRONG, ids=lambda v: str(v)[:40])
+def test_a_mode_without_what_belongs_to_it_is_refused(
+    component: Any, args: Mapping[str, Any], path: str, said: str
+) -> None:
+    with pytest.raises(pulumi.InputPropertiesError) as caught:
+        made(component, args)
+    assert [e["property_path"] for e in caught.value.errors or []] == [path]
+    assert said in str(caught.value)
+
+
+def test_a_part_of_a_pipeline_takes_the_role_it_is_brought_and_the_others_get_their_own() -> None:
+    folder = {"bucket": "bucket", "prefix": "folder"}
+    args = {
+        "image": "image:v1", "repository_arn": "arn:aws:ecr:eu-west-1:1:repository/x", "kms_key_arn": KEY, "alerts_topic_arn": "arn:aws:sns:x",
+        "script": Script(("true;",), ("rows",), ("scores",)), "inputs": {"rows": folder}, "outputs": {"scores": folder},
+        "schedule": "0 4 * * *", "role_arns": {"job": ROLE},
+    }  # fmt: skip
+    found = made(ContainerPipeline, args)
+    assert {r.name for r in found.of("aws:iam/role:Role")} == {"churn-dev-run", "churn-dev-start"}
+    assert ROLE in found.only("aws:sagemaker/pipeline:Pipeline").inputs["pipelineDefinition"]
+    handed = [s for _, s in found.statements() if "iam:PassRole" in s["Action"]]
+    assert [s["Resource"] for s in handed] == [[ROLE]]
