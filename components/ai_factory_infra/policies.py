@@ -25,6 +25,10 @@ WITHOUT_RESOURCE = frozenset(
     }
 )
 
+# CloudTrail says neither for whom nor from where it assumes a role, which must be of its own account anyway (AWS: "Role policy
+# document for CloudTrail to use CloudWatch Logs for monitoring").
+WITHOUT_SOURCE = frozenset({"cloudtrail.amazonaws.com"})
+
 
 class Statement(TypedDict):
     """One grant: what it allows, on what, under which conditions, and why a role needs it."""
@@ -89,6 +93,7 @@ def _flat(resources: Sequence[Any]) -> list[str]:
 
 def trust(service: str, account: pulumi.Input[str]) -> pulumi.Output[str]:
     """Who may assume a role: one AWS service, and only when it acts for this account."""
+    bound = {} if service in WITHOUT_SOURCE else {"Condition": {"StringEquals": {"aws:SourceAccount": account}}}
     return pulumi.Output.json_dumps(
         {
             "Version": "2012-10-17",
@@ -97,7 +102,7 @@ def trust(service: str, account: pulumi.Input[str]) -> pulumi.Output[str]:
                     "Effect": "Allow",
                     "Principal": {"Service": service},
                     "Action": "sts:AssumeRole",
-                    "Condition": {"StringEquals": {"aws:SourceAccount": account}},
+                    **bound,
                 }
             ],
         }

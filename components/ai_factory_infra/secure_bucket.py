@@ -2,7 +2,8 @@
 
 A bucket that exists is taken as it is.
 
-Costs when idle: what is stored, old versions included until they expire. AWS: "Security best practices for Amazon S3".
+Costs when idle: what is stored, old versions included until they expire. Limits: 3 to 63 lower-case characters for a name, 1000
+lifecycle rules. AWS: "Security best practices for Amazon S3".
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class SecureBucketArgs(TypedDict):
 
     `log_bucket`: where accesses are logged, absent for no log. `receives_logs`: lets S3 write access logs here.
     `mode`: create (the default); existing, which takes `bucket_name`; or skip: no bucket, and empty names.
+    `trail_arn`: the CloudTrail trail that may write its evidence here.
     `expire_days`: objects are deleted after so many days; absent: kept. `old_versions_days`: 30 by default.
     """
 
@@ -32,6 +34,7 @@ class SecureBucketArgs(TypedDict):
     kms_key_arn: NotRequired[pulumi.Input[str]]
     log_bucket: NotRequired[pulumi.Input[str]]
     receives_logs: NotRequired[bool]
+    trail_arn: NotRequired[pulumi.Input[str]]
     expire_days: NotRequired[int]
     old_versions_days: NotRequired[int]
     folders: NotRequired[Sequence[str]]
@@ -194,4 +197,28 @@ def _policy(account: Account, made: aws.s3.Bucket, args: SecureBucketArgs) -> pu
                 "Condition": {"StringEquals": {"aws:SourceAccount": account.id}},
             }
         )
+    if "trail_arn" in args:
+        statements += _of_trail(account, made, args["trail_arn"])
     return pulumi.Output.json_dumps({"Version": "2012-10-17", "Statement": statements})
+
+
+def _of_trail(account: Account, made: aws.s3.Bucket, trail_arn: pulumi.Input[str]) -> list[dict[str, Any]]:
+    """CloudTrail looks whose bucket it is, then writes under its account's folder, for this one trail."""
+    of_trail = {"aws:SourceArn": trail_arn}
+    common = {"Effect": "Allow", "Principal": {"Service": "cloudtrail.amazonaws.com"}}
+    return [
+        {
+            "Sid": "TrailLooks",
+            **common,
+            "Action": "s3:GetBucketAcl",
+            "Resource": made.arn,
+            "Condition": {"StringEquals": of_trail},
+        },
+        {
+            "Sid": "TrailWrites",
+            **common,
+            "Action": "s3:PutObject",
+            "Resource": pulumi.Output.format("{0}/AWSLogs/{1}/*", made.arn, account.id),
+            "Condition": {"StringEquals": {**of_trail, "s3:x-amz-acl": "bucket-owner-full-control"}},
+        },
+    ]
