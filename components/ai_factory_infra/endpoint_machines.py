@@ -19,6 +19,7 @@ from ai_factory_infra.execution_role import ExecutionRole
 from ai_factory_infra.limits import has_local_storage
 from ai_factory_infra.policies import NetworkRef, Statement
 from ai_factory_infra.problems import Problems
+from ai_factory_infra.regions import SAGEMAKER, check_region
 from ai_factory_infra.rollout import Rollout
 
 INSTANCE_TYPE = "ml.m5.large"
@@ -94,8 +95,11 @@ def deployment(args: MachineEndpointArgs, alarms: Sequence[aws.cloudwatch.Metric
     return args.get("rollout", Rollout()).deployment([a.name for a in alarms])
 
 
-def check_machines(problems: Problems, args: MachineEndpointArgs, *, fewest: int, kind: str) -> None:
-    """Note what AWS would refuse of an endpoint's machines. `fewest`: the least number of machines that `kind` may have."""
+def check_machines(problems: Problems, args: MachineEndpointArgs, *, fewest: int, kind: str, mode: str) -> None:
+    """Note what AWS would refuse of an endpoint's machines. `fewest`: the least number of machines that `kind` may have.
+
+    `mode`: how it is served, one of `rollout.FITTING`.
+    """
     problems.matches("model_data", args["model_data"], r"s3://[a-z0-9.-]{3,63}/.+/", "a folder: s3://bucket/prefix/")
     instance, low = args.get("instance_type", INSTANCE_TYPE), args.get("instances", 1)
     high = args.get("max_instances", max(1, low))
@@ -114,4 +118,7 @@ def check_machines(problems: Problems, args: MachineEndpointArgs, *, fewest: int
         if low
         else f"got {high}; at least 1: each update starts with one machine",
     )
-    args.get("rollout", Rollout()).check(problems, "rollout", low)
+    rollout = args.get("rollout", Rollout())
+    rollout.check_mode(problems, "rollout", mode)
+    rollout.check(problems, "rollout", low)
+    check_region(problems, args.get("region"), SAGEMAKER, "SageMaker")

@@ -7,7 +7,7 @@ in how requests come; the rest is here once. AWS: "CreateModel", "CreateEndpoint
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired
 
 import pulumi
 import pulumi_aws as aws
@@ -15,7 +15,8 @@ import pulumi_aws as aws
 from ai_factory_infra import policies
 from ai_factory_infra.account import Account
 from ai_factory_infra.endpoint_variants import Bounds, variant_alarms
-from ai_factory_infra.execution_role import ExecutionRole
+from ai_factory_infra.execution_role import ExecutionRole, ExecutionRoleArgs
+from ai_factory_infra.inputs import RoleInputs
 from ai_factory_infra.limits import LOG_RETENTION_DAYS, LOGICAL_NAME, MODEL_ENVIRONMENT
 from ai_factory_infra.policies import Folder, Statement
 from ai_factory_infra.problems import Problems
@@ -25,10 +26,11 @@ VARIANT = "AllTraffic"  # a deployment guardrail refuses a change of the variant
 SECRET_WORDS = ("secret", "password", "token", "api_key", "apikey", "private_key")
 
 
-class EndpointArgs(TypedDict):
+class EndpointArgs(RoleInputs):
     """`model_data`: the model package in the bucket; None: no model yet, so no endpoint. `models`: where packages are, all the
     role may read. `max_error_rate`: the share of requests (0 to 1) that may fail, `p99_ms`: the milliseconds that one in a
-    hundred may exceed. `log_retention_days`: one of `LOG_RETENTION_DAYS`, 30 by default.
+    hundred may exceed. `log_retention_days`: one of `LOG_RETENTION_DAYS`, 30 by default. `region`: where it is to run, so
+    that a region without the service is refused before anything is made. The part with a role: `container`.
     """
 
     stage: str
@@ -43,7 +45,7 @@ class EndpointArgs(TypedDict):
     max_error_rate: NotRequired[float]
     environment: NotRequired[Mapping[str, str]]
     log_retention_days: NotRequired[int]
-    permissions_boundary_arn: NotRequired[pulumi.Input[str] | None]
+    region: NotRequired[str]
 
 
 def endpoint_role(
@@ -59,15 +61,14 @@ def endpoint_role(
         policies.put_metrics("/aws/sagemaker/Endpoints", "AWS/SageMaker"),
         *more,
     ]
-    return ExecutionRole(
-        name,
-        {
-            "service": "sagemaker.amazonaws.com",
-            "statements": statements,
-            "permissions_boundary_arn": args.get("permissions_boundary_arn"),
-        },
-        opts=pulumi.ResourceOptions(parent=parent),
-    )
+    wanted: ExecutionRoleArgs = {
+        "service": "sagemaker.amazonaws.com",
+        "statements": statements,
+        "permissions_boundary_arn": args.get("permissions_boundary_arn"),
+    }
+    if "container" in args.get("role_arns", {}):
+        wanted |= {"mode": "existing", "role_arn": args["role_arns"]["container"]}
+    return ExecutionRole(name, wanted, opts=pulumi.ResourceOptions(parent=parent))
 
 
 def endpoint_log(name: str, args: EndpointArgs, *, parent: pulumi.Resource) -> aws.cloudwatch.LogGroup:

@@ -5,7 +5,7 @@ AWS: "Monitor SageMaker with CloudWatch" (endpoint invocation metrics), "Automat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,25 +38,50 @@ def variant_alarms(
         ),
     )
     return [
-        aws.cloudwatch.MetricAlarm(
+        endpoint_alarm(
             f"{name}-{what}",
-            name=f"{name}-{what}",
-            alarm_description=f"{endpoint}: {metric} of {variant} over its bound. {then}",
-            namespace="AWS/SageMaker",
-            metric_name=metric,
-            dimensions={"EndpointName": endpoint, "VariantName": variant},
-            period=60,
-            evaluation_periods=3,
-            datapoints_to_alarm=2,
-            comparison_operator="GreaterThanThreshold",
-            treat_missing_data="notBreaching",
-            alarm_actions=[bounds.alerts_topic_arn],
-            ok_actions=[bounds.alerts_topic_arn],
-            opts=pulumi.ResourceOptions(parent=parent),
+            f"{endpoint}: {metric} of {variant} over its bound. {then}",
+            metric,
+            {"EndpointName": endpoint, "VariantName": variant},
+            bounds.alerts_topic_arn,
+            parent=parent,
             **bound,
         )
         for what, metric, bound in metrics
     ]
+
+
+def endpoint_alarm(
+    name: str,
+    description: str,
+    metric: str,
+    dimensions: Mapping[str, str],
+    topic_arn: pulumi.Input[str],
+    *,
+    parent: pulumi.Resource,
+    **bound: Any,
+) -> aws.cloudwatch.MetricAlarm:
+    """An alarm on a metric of SageMaker's that is over its bound in two of three minutes; silence is well.
+
+    `bound`: `threshold` with `statistic` or `extended_statistic`, as MetricAlarm takes them.
+    """
+    return aws.cloudwatch.MetricAlarm(
+        name,
+        name=name,
+        alarm_description=description,
+        namespace="AWS/SageMaker",
+        metric_name=metric,
+        dimensions=dimensions,
+        period=60,
+        evaluation_periods=3,
+        datapoints_to_alarm=2,
+        comparison_operator="GreaterThanThreshold",
+        treat_missing_data="notBreaching",
+        alarm_actions=[topic_arn],
+        ok_actions=[topic_arn],
+        opts=pulumi.ResourceOptions(parent=parent),
+        **bound,
+    )
 
 
 def scale_variant(

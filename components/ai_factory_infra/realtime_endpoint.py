@@ -160,7 +160,7 @@ def check(name: str, args: RealtimeEndpointArgs) -> None:
     )
     _check_challenger(problems, args)
     problems.between("capture_percent", args.get("capture_percent", 100), 0, 100, unit="%")
-    check_machines(problems, args, fewest=1, kind="a real-time endpoint")
+    check_machines(problems, args, fewest=1, kind="a real-time endpoint", mode="realtime")
     problems.stop()
 
 

@@ -19,6 +19,8 @@ STRATEGIES = ("all-at-once", "shadow", "canary", "linear", "ab")
 SIDE_BY_SIDE = ("shadow", "ab")
 """With these a challenger runs beside the champion until somebody takes one of them out of the configuration."""
 MOVED = ("canary", "linear")
+FITTING = {"realtime": STRATEGIES, "serverless": ("all-at-once",), "async": ("all-at-once", *MOVED)}
+"""Mode of serving -> the strategies that SageMaker carries out for it."""
 START_MINUTES = 10  # what SageMaker needs to start the new machines, before the first request
 
 
@@ -42,6 +44,15 @@ class Rollout:
             return 0
         waits = {"all-at-once": 0, "canary": 1, "linear": math.ceil(100 / self.step_percent) - 1}[self.strategy]
         return waits * self.wait_minutes + self.bake_minutes
+
+    def check_mode(self, problems: Problems, path: str, mode: str) -> None:
+        """Refuse a strategy that SageMaker does not carry out for a mode of serving, one of `FITTING`."""
+        fitting = FITTING[mode]
+        if self.strategy in STRATEGIES and self.strategy not in fitting:
+            problems.add(
+                f"{path}.strategy",
+                f"{self.strategy} does not fit an endpoint of mode {mode}; AWS allows {', '.join(fitting)}",
+            )
 
     def check(self, problems: Problems, path: str, instances: int) -> None:
         """Refuse what SageMaker or the provider's waiter would not carry through."""
