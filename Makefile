@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 OUT ?= demo-output
 
-.PHONY: help setup test check format-check lint types demo constraints blueprints-sync clean
+.PHONY: help setup test check format-check lint types demo constraints blueprints-sync reference clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ constraints: $(VENV)/.ready ## Resolve constraints.txt afresh, for the factory a
 
 blueprints-sync: $(VENV)/.ready ## Write each blueprint's cookiecutter.json from its manifest
 	$(VENV)/bin/ai-factory blueprints sync
+
+reference: $(VENV)/.ready ## Write the component library's reference page, its schema and the stacks' inventories
+	$(PY) tools/renew_reference.py
 
 clean: ## Remove the environment and the demo's output
 	rm -rf $(VENV) $(OUT)

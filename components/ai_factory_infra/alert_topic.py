@@ -1,6 +1,6 @@
-"""AlertTopic: one encrypted SNS topic for everything people must know about a stage. Costs nothing when idle.
+"""AlertTopic: one encrypted SNS topic for everything people must know about a stage.
 
-AWS: "Encrypting Amazon SNS topics with AWS services as publishers".
+Costs when idle: nothing. Limits: 256 KiB in a message. AWS: "Encrypting Amazon SNS topics with AWS services as publishers".
 """
 
 from __future__ import annotations

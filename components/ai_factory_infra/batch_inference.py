@@ -1,5 +1,6 @@
-"""BatchInference: `<command> score` on a schedule: files in, files out. Costs nothing between runs.
+"""BatchInference: `<command> score` on a schedule: files in, files out.
 
+Costs when idle: nothing; machine time while a job runs. Limits: 256 characters for a pipeline's name, 5 days for a job.
 AWS: "Pipelines overview", "CreateProcessingJob".
 """
 
@@ -18,7 +19,7 @@ from ai_factory_infra.steps import Machine, scoring
 class BatchInferenceArgs(CommandInputs):
     """`rows`: what to score. `scores`: where predictions go. `schedule`: five cron fields, UTC, or empty.
 
-    Parts with a role: `job`, `run`, `start` (the schedule).
+    `role_arns`: roles that exist, for the parts `job`, `run` and `start` (the schedule).
     """
 
     scores: Folder

@@ -26,10 +26,10 @@ from ai_factory_infra.steps import Machine, Script, Step, definition
 
 
 class ContainerPipelineArgs(JobInputs):
-    """`inputs` and `outputs` map the script's folder names to places in buckets; the job's role reaches no others.
+    """`script`: what the job does. `inputs` and `outputs`: the script's folder names -> places; the job's role reaches no others.
 
     `schedule`: a cron expression of five fields, UTC, or empty. `enabled`: whether the schedule runs, decided later
-    where it depends on another stack. Parts with a role: `job`, `run`, `start` (the schedule).
+    where it depends on another stack. `role_arns`: roles that exist, for the parts `job`, `run` and `start` (the schedule).
     """
 
     script: Script

@@ -1,6 +1,6 @@
-"""CostGuard: a monthly budget that warns before and after it is spent. Costs nothing (the first two budgets of an account).
+"""CostGuard: a monthly budget that warns before and after it is spent.
 
-Limits: a budget's name has at most 100 characters. AWS: "Managing your costs with AWS Budgets".
+Costs when idle: nothing for the first two budgets of an account, then each by the day. Limits: a budget's name has at most 100 characters. AWS: "Managing your costs with AWS Budgets".
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """DriftMonitor: `<command> monitor` on a schedule, its answer as a CloudWatch metric, an alarm on the metric.
 
 SageMaker Model Monitor is closed to new customers; this needs only a processing job of the project's own image.
-Costs when idle: one metric and one alarm. AWS: "Embedding metrics within logs", "Using Amazon CloudWatch alarms".
+Costs when idle: one metric and one alarm. Limits: 256 characters for a pipeline's name, 255 for an alarm's. AWS: "Embedding metrics within logs", "Using Amazon CloudWatch alarms".
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class DriftMonitorArgs(CommandInputs):
     """`rows`: what the endpoint captured (`captured`), or what was scored. `schedule`: five cron fields, UTC.
 
     `labels`: true values that arrive later; the folder must hold some, for SageMaker starts no job whose input is empty.
-    `reports`: where the pages go. Parts with a role: `job`, `run`, `start` (the schedule).
+    `reports`: where the pages go. `role_arns`: roles that exist, for the parts `job`, `run` and `start` (the schedule).
     """
 
     project: str

@@ -52,3 +52,16 @@ class CommandInputs(JobInputs):
     rows: Folder
     model: Folder
     enabled: NotRequired[pulumi.Input[bool]]
+
+
+class LogInputs(TypedDict):
+    """For what writes a log group. `logs_key_arn`: encrypts it (KeySet's class `logs`). `log_retention_days`: 30 by default."""
+
+    logs_key_arn: pulumi.Input[str]
+    log_retention_days: NotRequired[int]
+
+
+class ProtectInputs(TypedDict):
+    """For what holds data. `protect`: `pulumi destroy` refuses to delete it while this is true, the default."""
+
+    protect: NotRequired[bool]

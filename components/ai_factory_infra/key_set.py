@@ -6,13 +6,14 @@ Costs when idle: each key that is made, by the month. Limits: an alias has at mo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired
 
 import pulumi
 import pulumi_aws as aws
 
 from ai_factory_infra.account import Account
 from ai_factory_infra.dependency import Mode, check_mode
+from ai_factory_infra.inputs import ProtectInputs
 from ai_factory_infra.problems import Problems
 
 # Each class of data: what it holds, and the services that use the key themselves, on nobody's behalf.
@@ -29,7 +30,7 @@ CLASSES: Mapping[str, tuple[str, tuple[str, ...]]] = {
 WITHOUT_ACCOUNT = frozenset({"events.amazonaws.com"})
 
 
-class KeySetArgs(TypedDict):
+class KeySetArgs(ProtectInputs):
     """`classes`: which of data, alerts and logs; all by default. `deletion_window_days`: 7 to 30, 30 by default.
 
     `mode`: create (the default); existing, which takes `key_arns`, class -> ARN, one for each class; or skip: no key at all.
@@ -40,7 +41,6 @@ class KeySetArgs(TypedDict):
     mode: NotRequired[Mode | str]
     key_arns: NotRequired[Mapping[str, pulumi.Input[str]]]
     deletion_window_days: NotRequired[int]
-    protect: NotRequired[bool]
 
 
 class KeySet(pulumi.ComponentResource):

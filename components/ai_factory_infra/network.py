@@ -3,9 +3,9 @@
 The containers of this library need no network: SageMaker brings their inputs and takes their outputs, and metrics leave
 through their log. They run in network isolation in every mode. A network adds that SageMaker's own traffic to S3 stays
 inside it, under an endpoint policy, and in a flow log. So `create` has no internet gateway, no NAT and no interface
-endpoints, and costs nothing by the hour; only its flow log is paid for, by volume.
+endpoints.
 
-Limits: at most 16 subnets and 5 security groups a job. AWS: "Give SageMaker processing jobs access to resources in your VPC".
+Costs when idle: nothing by the hour; the flow log by volume. Limits: at most 16 subnets and 5 security groups a job. AWS: "Give SageMaker processing jobs access to resources in your VPC".
 """
 
 from __future__ import annotations

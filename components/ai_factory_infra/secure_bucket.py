@@ -9,24 +9,26 @@ lifecycle rules. AWS: "Security best practices for Amazon S3".
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired
 
 import pulumi
 import pulumi_aws as aws
 
 from ai_factory_infra.account import Account
 from ai_factory_infra.dependency import Mode, check_mode
+from ai_factory_infra.inputs import ProtectInputs
 from ai_factory_infra.limits import LOGICAL_NAME
 from ai_factory_infra.problems import Problems
 
 
-class SecureBucketArgs(TypedDict):
-    """`kms_key_arn`: absent only for the bucket that receives access logs, which S3 writes with its own key.
+class SecureBucketArgs(ProtectInputs):
+    """`kms_key_arn`: encrypts everything in it; absent only for the bucket that receives access logs, which S3 writes with its own key.
 
     `log_bucket`: where accesses are logged, absent for no log. `receives_logs`: lets S3 write access logs here.
     `mode`: create (the default); existing, which takes `bucket_name`; or skip: no bucket, and empty names.
     `trail_arn`: the CloudTrail trail that may write its evidence here.
     `expire_days`: objects are deleted after so many days; absent: kept. `old_versions_days`: 30 by default.
+    `folders`: folders that get a first object.
     """
 
     mode: NotRequired[Mode | str]
@@ -38,7 +40,6 @@ class SecureBucketArgs(TypedDict):
     expire_days: NotRequired[int]
     old_versions_days: NotRequired[int]
     folders: NotRequired[Sequence[str]]
-    protect: NotRequired[bool]
 
 
 class SecureBucket(pulumi.ComponentResource):
