@@ -283,6 +283,6 @@ RULES: tuple[Rule, ...] = (
     Rule("logs-end", "log lines may hold personal data, and cost by the month", _logs_end),
     Rule("isolation", "a container that serves must not be able to send requests away", _isolation, alone=False),
     Rule("endpoint-alarms", "an endpoint that fails must be noticed, and taken back", _alarms, alone=False),
-    # Rule("approval-present", "in prod two persons agree", _approval_present, alone=False),
+    Rule("approval-present", "in prod two persons agree", _approval_present, alone=False),
     Rule("closed-buckets", "the one way to make a bucket is SecureBucket", _closed_buckets, alone=False),
 )

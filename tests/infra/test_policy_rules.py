@@ -92,6 +92,7 @@ CASES: list[Case] = [
     ("tags", [replace(thing("sfn/activity:Activity"), tags={"project": "churn"})], [thing("sfn/activity:Activity")]),
     ("approved-only", [thing(RULE, eventPattern=heard("Approved", "Rejected"))], [thing(RULE, eventPattern=heard("Approved"))]),
     ("approved-only", [thing(RULE, eventPattern=json.dumps({"detail-type": [CHANGE]}))], [thing(RULE, eventPattern=json.dumps({"detail-type": ["x"]}))]),
+    ("approval-present", [thing(GROUP)], [thing(GROUP), replace(thing(MACHINE), urn="urn::ai-factory:index:ApprovalFlow$aws:x::y")]),
     ("stage-told", [thing(MODEL, enableNetworkIsolation=True, primaryContainer={"environment": {"AI_FACTORY_STAGE": "dev"}})],
      [thing(MODEL, enableNetworkIsolation=True, primaryContainer=PROD)]),
     ("no-secret", [thing("lambda/function:Function", environment={"variables": {"DB_PASSWORD": "hunter2"}})],
@@ -124,7 +125,7 @@ def test_no_stack_of_this_factory_breaks_a_rule(architecture: str, stage: str) -
 
 def test_a_stack_that_breaks_a_rule_is_said_and_fails_where_it_is_mandatory(monkeypatch: pytest.MonkeyPatch) -> None:
     infra = rendered(architecture="realtime") / "infra"
-    assert "dev: 16 rules, advisory; 0 violations" in report(infra)[0]
+    assert "dev: 17 rules, advisory; 0 violations" in report(infra)[0]
     monkeypatch.setattr("ai_factory_infra.rules.KEPT", ("aws:sns/topic:Topic",))
     text, broken = report(infra)
     assert broken

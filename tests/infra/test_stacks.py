@@ -271,9 +271,18 @@ def test_the_budget_counts_the_whole_account_unless_told_otherwise() -> None:
 
 # ---------------------------------------------------------------- registry
 def test_only_an_approval_is_told_and_never_a_rejection(stacks: Mapping[str, Registered]) -> None:
-    pattern = json.loads(stacks["registry"].only(RULE).inputs["eventPattern"])
-    assert pattern["detail"]["ModelApprovalStatus"] == ["Approved"]
-    assert pattern["detail"]["ModelPackageGroupName"] == [stacks["registry"].outputs["model_package_group"]]
+    patterns = [json.loads(rule.inputs["eventPattern"]) for rule in stacks["registry"].of(RULE)]
+    heard = [p["detail"] for p in patterns if p["source"] == ["aws.sagemaker"]]
+    assert heard
+    for detail in heard:
+        assert detail["ModelApprovalStatus"] == ["Approved"]
+        assert detail["ModelPackageGroupName"] == [stacks["registry"].outputs["model_package_group"]]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_second_person_is_asked_wherever_an_approval_counts(stage: str) -> None:
+    flows = [r for r in registered("realtime", stage)["registry"].resources if r.type.endswith(":ApprovalFlow")]
+    assert len(flows) == (stage != "dev")
 
 
 def test_models_are_kept_and_tags_never_move(stacks: Mapping[str, Registered]) -> None:

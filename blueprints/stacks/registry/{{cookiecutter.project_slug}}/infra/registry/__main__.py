@@ -1,10 +1,11 @@
-"""Where images and model versions are kept: an image repository and a model package group."""
+"""Where images and model versions are kept, and the two persons who approve one: repository, package group, approval flow."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import pulumi
+from ai_factory_infra.approval_flow import ApprovalFlow
 from ai_factory_infra.config import StackConfig, flag, load
 from ai_factory_infra.model_registry import ModelRegistry
 from ai_factory_infra.stage import Stage
@@ -15,6 +16,7 @@ class Config(StackConfig):
     """Pulumi.yaml and Pulumi.<stage>.yaml."""
 
     protect: bool = flag()
+    two_persons: bool = flag()
 
 
 config = load(Config)
@@ -30,6 +32,18 @@ registry = ModelRegistry(
     },
     stage.options,
 )
+
+if config.two_persons:
+    ApprovalFlow(
+        stage.named("approval"),
+        {
+            "group": stage.prefix,
+            "trainers": [stage.named("training")],
+            "alerts_topic_arn": foundation["alerts_topic_arn"],
+            "permissions_boundary_arn": config.permissions_boundary_arn,
+        },
+        stage.options,
+    )
 
 pulumi.export("model_package_group", registry.group)
 pulumi.export("repository_url", registry.repository_url)

@@ -17,8 +17,10 @@ def registry(request: pytest.FixtureRequest) -> Registered:
 
 
 def test_only_an_approval_is_told_and_never_a_rejection(registry: Registered) -> None:
-    pattern = json.loads(registry.only("aws:cloudwatch/eventRule:EventRule").inputs["eventPattern"])
-    assert pattern["detail"]["ModelApprovalStatus"] == ["Approved"]
+    patterns = [json.loads(rule.inputs["eventPattern"]) for rule in registry.of("aws:cloudwatch/eventRule:EventRule")]
+    heard = [p["detail"]["ModelApprovalStatus"] for p in patterns if p["source"] == ["aws.sagemaker"]]
+    assert heard
+    assert all(statuses == ["Approved"] for statuses in heard)
 
 
 def test_model_versions_are_kept(registry: Registered) -> None:
