@@ -1,95 +1,98 @@
-"""`make infra-up` and its siblings: the stacks in order, back in reverse, and the endpoint asked what it runs."""
+"""`make infra-up` and its siblings, until the first thing is made: what is missing or wrong is refused before that."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import stat
-import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from helpers_automation import ACCOUNT, command, emulator, pulumi_that_counts, signed_in, write_programs
 from helpers_infra import STACKS
 
 FRAGMENT = STACKS / "foundation" / "{{cookiecutter.project_slug}}" / "Makefile"
-ORDER = "foundation registry serving monitoring training"
-NEEDED = ("sh", "make", "mkdir", "touch")
+NO_STATE = {"PULUMI_BACKEND_URL": "file:///nowhere", "PULUMI_CONFIG_PASSPHRASE": "x"}
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """The fragment as the engine joins it, an environment that is ready, and nothing on PATH but a shell and make."""
-    text = FRAGMENT.read_text(encoding="utf-8").replace("{{ cookiecutter.stacks }}", ORDER)
-    text = text.replace('{{ cookiecutter.stacks.split() | reverse | join(" ") }}', " ".join(reversed(ORDER.split())))
-    assert "{{" not in text
-    (tmp_path / "Makefile").write_text(
-        f"VENV := .venv\nPY := $(VENV)/bin/python\nSTAGE ?= dev\n{text}", encoding="utf-8"
-    )
-    (tmp_path / ".venv").mkdir()
-    (tmp_path / ".venv" / ".ready").touch()
-    (tmp_path / "infra" / "serving").mkdir(parents=True)
-    (tmp_path / "bin").mkdir()
-    for name in NEEDED:
-        (tmp_path / "bin" / name).symlink_to(str(shutil.which(name)))
-    return tmp_path
+@pytest.fixture(scope="module")
+def aws() -> Iterator[str]:
+    with emulator() as address:
+        yield address
 
 
-def with_pulumi(project: Path, script: str = "") -> None:
-    """A stand-in that writes down how it is called."""
-    program = project / "bin" / "pulumi"
-    program.write_text(f'#!/bin/sh\necho "$*" >> {project}/calls\n{script}\n', encoding="utf-8")
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+@pytest.mark.parametrize("verb", ["preview", "up", "destroy", "check"])
+def test_without_pulumi_it_says_how_to_get_it(tmp_path: Path, verb: str) -> None:
+    write_programs(tmp_path / "infra")
+    done = command(verb, cwd=tmp_path, path=str(tmp_path))
+    assert done.returncode == 1
+    assert "The program pulumi is missing." in done.stderr
+    assert "brew install pulumi/tap/pulumi" in done.stderr
+    assert "https://www.pulumi.com/docs/install/" in done.stderr
 
 
-def make(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {"PATH": str(project / "bin"), "HOME": os.environ.get("HOME", "/")}
-    return subprocess.run(
-        ["make", *arguments], cwd=project, env=environment, text=True, capture_output=True, check=False
-    )
+@pytest.mark.parametrize("verb", ["preview", "up", "destroy"])
+def test_a_wrong_account_is_refused_before_anything_is_made(tmp_path: Path, aws: str, verb: str) -> None:
+    write_programs(tmp_path / "infra", account="999900001111")
+    calls = pulumi_that_counts(tmp_path / "bin")
+    done = command(verb, "--yes", cwd=tmp_path, path=str(tmp_path / "bin"), **signed_in(aws), **NO_STATE)
+    assert done.returncode == 1
+    assert f"These credentials are of account {ACCOUNT}" in done.stderr
+    for stack in ("foundation", "registry", "serving", "monitoring"):
+        assert f"  {stack}: account 999900001111" in done.stderr
+    assert calls.read_text(encoding="utf-8").split() == ["version"], "pulumi was asked for more than its version"
 
 
-def calls(project: Path) -> list[str]:
-    return (project / "calls").read_text(encoding="utf-8").splitlines()
+def test_the_right_account_goes_on_to_the_state(tmp_path: Path, aws: str) -> None:
+    write_programs(tmp_path / "infra", account=ACCOUNT)
+    calls = pulumi_that_counts(tmp_path / "bin")
+    done = command("check", cwd=tmp_path, path=str(tmp_path / "bin"), **signed_in(aws), **NO_STATE)
+    assert done.returncode == 0, done.stderr
+    assert "In order: foundation, registry, serving, monitoring." in done.stdout
+    assert calls.read_text(encoding="utf-8").split() == ["version"]
+
+
+def test_nobody_signed_in_is_told_how(tmp_path: Path) -> None:
+    write_programs(tmp_path / "infra", account=ACCOUNT)
+    pulumi_that_counts(tmp_path / "bin")
+    empty = {"AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_CONFIG_FILE": os.devnull}
+    done = command("up", cwd=tmp_path, path=str(tmp_path / "bin"), **empty, **NO_STATE)
+    assert done.returncode == 1
+    assert "aws sso login" in done.stderr
+
+
+def test_a_bucket_for_the_state_needs_something_that_encrypts_secrets(tmp_path: Path, aws: str) -> None:
+    write_programs(tmp_path / "infra")
+    calls = pulumi_that_counts(tmp_path / "bin")
+    state = {"PULUMI_BACKEND_URL": "s3://state"}
+    done = command("up", cwd=tmp_path, path=str(tmp_path / "bin"), **signed_in(aws), **state)
+    assert done.returncode == 1
+    assert "nothing encrypts the secrets of foundation" in done.stderr
+    assert "PULUMI_CONFIG_PASSPHRASE" in done.stderr
+    assert calls.read_text(encoding="utf-8").split() == ["version"]
 
 
 @pytest.mark.parametrize("target", ["infra-preview", "infra-up", "infra-destroy"])
-def test_without_pulumi_it_says_how_to_get_it(project: Path, target: str) -> None:
-    done = make(project, target)
-    assert done.returncode != 0
-    assert "The program pulumi is missing. https://www.pulumi.com/docs/install/ says how" in done.stderr
+def test_the_make_targets_call_the_commands(tmp_path: Path, target: str) -> None:
+    import subprocess
 
-
-def test_up_goes_in_order_and_then_asks_what_the_endpoint_runs(project: Path) -> None:
-    with_pulumi(project)
-    assert make(project, "infra-up", "STAGE=prod").returncode == 0
-    ups = [c.split()[1] for c in calls(project) if " up " in c]
-    assert ups == [f"infra/{s}" for s in ORDER.split()]
-    assert calls(project)[-1] == (
-        "-C infra/serving refresh --stack prod --preview-only --expect-no-changes --target **aws:sagemaker/endpoint:Endpoint::**"
+    text = FRAGMENT.read_text(encoding="utf-8")
+    assert "{{" not in text
+    (tmp_path / "Makefile").write_text(f"VENV := .venv\nPY := {sys.executable}\nSTAGE ?= dev\n{text}", encoding="utf-8")
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / ".ready").touch()
+    write_programs(tmp_path / "infra")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "sh").symlink_to(str(shutil.which("sh")))
+    environment = {"PATH": str(tmp_path / "bin"), "HOME": os.environ.get("HOME", "/")}
+    done = subprocess.run(
+        [str(shutil.which("make")), target, "STAGE=prod"],
+        cwd=tmp_path,
+        env=environment,
+        text=True,
+        capture_output=True,
+        check=False,
     )
-
-
-def test_an_endpoint_that_runs_something_else_fails_the_update(project: Path) -> None:
-    with_pulumi(project, 'case "$*" in *refresh*) exit 7;; esac')
-    done = make(project, "infra-up")
     assert done.returncode != 0
-    assert "The endpoint does not run what was rolled out" in done.stderr
-
-
-def test_up_stops_at_the_first_stack_that_fails(project: Path) -> None:
-    with_pulumi(project, 'case "$*" in *registry\\ up*) exit 1;; esac')
-    assert make(project, "infra-up").returncode != 0
-    assert [c.split()[1] for c in calls(project) if " up " in c] == ["infra/foundation", "infra/registry"]
-
-
-def test_destroy_goes_backwards(project: Path) -> None:
-    with_pulumi(project)
-    assert make(project, "infra-destroy").returncode == 0
-    assert [c.split()[1] for c in calls(project)] == [f"infra/{s}" for s in reversed(ORDER.split())]
-
-
-def test_a_preview_says_where_it_stopped(project: Path) -> None:
-    with_pulumi(project, 'case "$*" in *registry\\ preview*) exit 1;; esac')
-    done = make(project, "infra-preview")
-    assert done.returncode != 0
-    assert "Stopped at registry. A stack can be previewed once those before it are up" in done.stderr
+    assert "The program pulumi is missing." in done.stderr

@@ -1,0 +1,1 @@
+"""The stacks as one: previewed, updated and destroyed in order through Pulumi's Automation API."""

@@ -1,0 +1,57 @@
+"""The order of the stacks comes from what they read; stages and stacks that are not there are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ai_factory_infra.automation.programs import programs
+from ai_factory_infra.errors import StackNotFound, StackOrderError
+from helpers_automation import write_programs
+from helpers_infra import rendered
+
+
+def test_stacks_come_after_those_they_read(tmp_path: Path) -> None:
+    found = programs(write_programs(tmp_path), "dev")
+    assert [p.stack for p in found] == ["foundation", "registry", "serving", "monitoring"]
+
+
+def test_the_stacks_of_a_real_repository_have_an_order() -> None:
+    order = [p.stack for p in programs(rendered() / "infra", "prod")]
+    assert order[:2] == ["foundation", "registry"]
+    assert {"serving", "training", "monitoring"} <= set(order)
+
+
+def test_a_stack_of_ones_own_takes_its_place(tmp_path: Path) -> None:
+    infra = write_programs(tmp_path, reads={"zebra": (), "ant": ("zebra",), "foundation": ()})
+    assert [p.stack for p in programs(infra, "dev")] == ["foundation", "zebra", "ant"]
+
+
+def test_settings_are_read_with_the_stages_own_winning(tmp_path: Path) -> None:
+    serving = programs(write_programs(tmp_path, account="111122223333"), "dev")[2]
+    assert (serving.project, serving.account, serving.region) == ("churn-serving", "111122223333", "eu-west-1")
+
+
+def test_a_circle_is_refused_by_its_names(tmp_path: Path) -> None:
+    infra = write_programs(tmp_path, reads={"a": ("b",), "b": ("a",)})
+    with pytest.raises(StackOrderError, match=r"in a circle: a reads b reads a|in a circle: b reads a reads b"):
+        programs(infra, "dev")
+
+
+def test_reading_what_is_not_there_is_refused_all_at_once(tmp_path: Path) -> None:
+    infra = write_programs(tmp_path, reads={"a": ("x",), "b": ("y",)})
+    with pytest.raises(StackOrderError) as refused:
+        programs(infra, "dev")
+    assert "a reads x, which is not there" in str(refused.value)
+    assert "b reads y, which is not there" in str(refused.value)
+
+
+def test_a_stage_that_no_stack_has_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(StackNotFound, match=r"serving/Pulumi\.staging\.yaml") as refused:
+        programs(write_programs(tmp_path, stages=("dev", "prod")), "staging")
+    assert refused.value.hint == "Stages that every stack has: dev, prod."
+
+
+def test_a_folder_without_a_program_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StackNotFound, match="holds no Pulumi program"):
+        programs(tmp_path, "dev")
