@@ -1,3 +1,4 @@
+{%- set mode = "batch" if cookiecutter.architecture == "batch" else cookiecutter.serving_mode -%}
 """What watches the model: a scheduled look for drift, its alarm, and one dashboard for the stage."""
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ class Config(StackConfig):
     monitor_schedule: str = text()
     instance_type: str = text()
     labels: bool = flag(default="false")
+{%- if mode == "serverless" %}
+    rows: bool = flag(default="false")
+{%- endif %}
 
 
 config = load(Config)
@@ -36,7 +40,7 @@ monitor = DriftMonitor(
         "stage": stage.name,
         "image": pulumi.Output.concat(registry["repository_url"], ":", config.image_tag),
         "repository_arn": registry["repository_arn"],
-{%- if cookiecutter.architecture == "batch" %}
+{%- if mode != "realtime" %}
         "rows": {"bucket": foundation["data_bucket"], "prefix": "scoring"},
         "captured": False,
 {%- else %}
@@ -53,7 +57,11 @@ monitor = DriftMonitor(
         "kms_key_arn": foundation["data_key_arn"],
         "alerts_topic_arn": foundation["alerts_topic_arn"],
         "schedule": config.monitor_schedule,
+{%- if mode == "serverless" %}
+        "enabled": release.apply(lambda r: bool(r) and config.rows),
+{%- else %}
         "enabled": release.apply(bool),
+{%- endif %}
         "machine": Machine(instance_type=config.instance_type),
         "network": foundation.network,
         "permissions_boundary_arn": config.permissions_boundary_arn,
@@ -66,16 +74,17 @@ dashboard = Observability(
         "title": f"{config.project}, {stage.name}",
         "project": config.project,
         "stage": stage.name,
-{%- if cookiecutter.architecture == "batch" %}
+{%- if mode == "batch" %}
         "pipelines": {name: stage.named(name) for name in ("training", "scoring", "monitor")},
         "alarm_names": [alarm_name(config.project, stage.name)],
 {%- else %}
-        "endpoint_name": stage.named("endpoint"),
+        "endpoint_name": stage.named("{{ "endpoint" if mode == "realtime" else mode }}"),
         "pipelines": {name: stage.named(name) for name in ("training", "monitor")},
         "alarm_names": [
             alarm_name(config.project, stage.name),
-            stage.named("endpoint-errors"),
-            stage.named("endpoint-latency"),
+{%- for alarm in {"realtime": ["errors", "latency"], "serverless": ["errors", "latency", "concurrency"], "async": ["errors", "latency", "waiting", "lost"]}[mode] %}
+            stage.named("{{ "endpoint" if mode == "realtime" else mode }}-{{ alarm }}"),
+{%- endfor %}
         ],
 {%- endif %}
     },

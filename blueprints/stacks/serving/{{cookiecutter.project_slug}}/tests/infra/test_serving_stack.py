@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+{% if cookiecutter.architecture == "batch" or cookiecutter.serving_mode == "realtime" -%}
 import json
+{% endif -%}
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,7 @@ def test_a_failed_run_is_told(serving: Registered) -> None:
     rule = serving.named("aws:cloudwatch/eventRule:EventRule", "-scoring-failed")
     assert json.loads(rule.inputs["eventPattern"])["detail"]["currentPipelineExecutionStatus"] == ["Failed"]
 {%- else %}
+{%- set mode = cookiecutter.serving_mode %}
 
 
 @pytest.fixture(params=stages(INFRA))
@@ -44,16 +47,25 @@ def live(request: pytest.FixtureRequest) -> Registered:
 
 
 def test_all_but_the_endpoint_stands_up_before_there_is_a_release(serving: Registered) -> None:
-    assert len(serving.of("aws:cloudwatch/metricAlarm:MetricAlarm")) == 2
+    assert len(serving.of("aws:cloudwatch/metricAlarm:MetricAlarm")) == {{ {"realtime": 2, "serverless": 3, "async": 4}[mode] }}
     assert len(serving.of("aws:sagemaker/endpoint:Endpoint")) == (1 if serving.outputs["release"] else 0)
 
 
+{% if mode == "serverless" -%}
+def test_alarms_that_tell_of_a_bad_version_exist_before_the_endpoint(live: Registered) -> None:
+    """SageMaker takes no version back here: whoever is told names the release before."""
+    endpoint = live.only("aws:sagemaker/endpoint:Endpoint")
+    assert {alarm.urn for alarm in live.of("aws:cloudwatch/metricAlarm:MetricAlarm")} <= endpoint.dependencies
+    assert "deploymentConfig" not in endpoint.inputs
+{%- else -%}
 def test_a_bad_version_is_taken_back_by_alarms_that_exist_before_the_endpoint(live: Registered) -> None:
     endpoint = live.only("aws:sagemaker/endpoint:Endpoint")
-    alarms = live.of("aws:cloudwatch/metricAlarm:MetricAlarm")
+    kind = "aws:cloudwatch/metricAlarm:MetricAlarm"
+    alarms = [live.named(kind, "-{{ "endpoint" if mode == "realtime" else mode }}-errors"), live.named(kind, "-{{ "endpoint" if mode == "realtime" else mode }}-latency")]
     assert {alarm.urn for alarm in alarms} <= endpoint.dependencies
     rollback = endpoint.inputs["deploymentConfig"]["autoRollbackConfiguration"]["alarms"]
     assert {a["alarmName"] for a in rollback} == {alarm.inputs["name"] for alarm in alarms}
+{%- endif %}
 
 
 def test_a_model_and_its_configuration_are_kept_when_they_are_replaced(live: Registered) -> None:
@@ -65,6 +77,7 @@ def test_a_model_and_its_configuration_are_kept_when_they_are_replaced(live: Reg
         assert "name" not in resource.inputs
 
 
+{% if mode == "realtime" -%}
 @pytest.mark.parametrize("stage", stages(INFRA))
 def test_a_challenger_that_shares_the_requests_loses_its_share_by_an_alarm(stage: str) -> None:
     config = {"release": "1", "challenger": "2", "rollout_strategy": "ab"}
@@ -75,8 +88,33 @@ def test_a_challenger_that_shares_the_requests_loses_its_share_by_an_alarm(stage
     assert '"DesiredWeight": 0' in found.only("aws:sfn/stateMachine:StateMachine").inputs["definition"]
 
 
+{% elif mode == "async" -%}
+def test_the_first_request_brings_a_machine_where_there_is_none(live: Registered) -> None:
+    target = live.only("aws:appautoscaling/target:Target").inputs
+    waking = [a for a in live.of("aws:cloudwatch/metricAlarm:MetricAlarm") if a.name.endswith("-wake")]
+    assert len(waking) == (1 if target["minCapacity"] == 0 else 0)
+    assert all(a.inputs["metricName"] == "HasBacklogWithoutCapacity" for a in waking)
+    (variant,) = live.only("aws:sagemaker/endpointConfiguration:EndpointConfiguration").inputs["productionVariants"]
+    assert variant["initialInstanceCount"] == max(1, target["minCapacity"])
+
+
+def test_answers_and_failures_are_told_apart(live: Registered) -> None:
+    asked = live.only("aws:sagemaker/endpointConfiguration:EndpointConfiguration").inputs["asyncInferenceConfig"]
+    output = asked["outputConfig"]
+    assert output["s3OutputPath"] != output["s3FailurePath"]
+    assert len({output["notificationConfig"][topic] for topic in ("successTopic", "errorTopic")}) == 2
+
+
+{% endif -%}
+{% if mode == "serverless" -%}
+def test_the_container_knows_its_stage_and_gets_one_archive(live: Registered) -> None:
+    container = live.only("aws:sagemaker/model:Model").inputs["primaryContainer"]
+    assert container["modelDataUrl"].endswith("/releases/1.tar.gz")
+    assert f"-{container['environment']['AI_FACTORY_STAGE']}-" in live.only("aws:iam/role:Role").name
+{%- else -%}
 def test_the_container_has_no_network_and_knows_its_stage(live: Registered) -> None:
     model = live.only("aws:sagemaker/model:Model").inputs
     assert model["enableNetworkIsolation"] is True
     assert f"-{model['primaryContainer']['environment']['AI_FACTORY_STAGE']}-" in live.only("aws:iam/role:Role").name
+{%- endif %}
 {%- endif %}
