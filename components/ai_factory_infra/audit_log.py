@@ -9,26 +9,28 @@ account, 250 buckets a trail, 128 characters for its name. AWS: "Logging data ev
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired
 
 import pulumi
 import pulumi_aws as aws
 
 from ai_factory_infra.account import Account
-from ai_factory_infra.execution_role import ExecutionRole
+from ai_factory_infra.inputs import RoleInputs
 from ai_factory_infra.limits import LOG_RETENTION_DAYS, LOGICAL_NAME
+from ai_factory_infra.pipeline_parts import role
+from ai_factory_infra.policies import Statement
 from ai_factory_infra.problems import Problems
 from ai_factory_infra.secure_bucket import SecureBucket
 
 MOST_BUCKETS = 250
 
 
-class AuditLogArgs(TypedDict):
+class AuditLogArgs(RoleInputs):
     """`buckets`: names of those to watch. `keep_days`: how long the evidence is kept. `log_bucket`: where reads of the evidence
     itself are logged.
 
     The evidence is encrypted with a key of its own, which trusts CloudTrail for this one trail. `protect`: bucket and key
-    cannot be destroyed.
+    cannot be destroyed. `role_arns`: a role that exists, for the part `trail`.
     """
 
     buckets: Sequence[pulumi.Input[str]]
@@ -37,7 +39,6 @@ class AuditLogArgs(TypedDict):
     keep_days: NotRequired[int]
     log_retention_days: NotRequired[int]
     protect: NotRequired[bool]
-    permissions_boundary_arn: NotRequired[pulumi.Input[str] | None]
 
 
 class AuditLog(pulumi.ComponentResource):
@@ -83,22 +84,13 @@ class AuditLog(pulumi.ComponentResource):
 
     def _trail(self, key: aws.kms.Key, evidence: SecureBucket, logs: aws.cloudwatch.LogGroup) -> None:
         streams = pulumi.Output.format("{0}:log-stream:*", logs.arn)
-        role = ExecutionRole(
-            self._name,
-            {
-                "service": "cloudtrail.amazonaws.com",
-                "statements": [
-                    {
-                        "sid": "WriteLogs",
-                        "why": "it copies what it saw to this one log group",
-                        "actions": ["logs:CreateLogStream", "logs:PutLogEvents"],
-                        "resources": [streams],
-                    }
-                ],
-                "permissions_boundary_arn": self._args.get("permissions_boundary_arn"),
-            },
-            opts=self._child,
-        )
+        write: Statement = {
+            "sid": "WriteLogs",
+            "why": "it copies what it saw to this one log group",
+            "actions": ["logs:CreateLogStream", "logs:PutLogEvents"],
+            "resources": [streams],
+        }
+        writer = role(self, self._name, "trail", [write], self._args, "cloudtrail.amazonaws.com")
         aws.cloudtrail.Trail(
             self._name,
             name=self._name,
@@ -107,7 +99,7 @@ class AuditLog(pulumi.ComponentResource):
             enable_log_file_validation=True,
             include_global_service_events=False,
             cloud_watch_logs_group_arn=pulumi.Output.format("{0}:*", logs.arn),
-            cloud_watch_logs_role_arn=role.arn,
+            cloud_watch_logs_role_arn=writer.arn,
             advanced_event_selectors=[{"name": "Objects of the project", "field_selectors": self._objects()}],
             opts=self._child,
         )
@@ -153,7 +145,7 @@ def check(name: str, args: AuditLogArgs) -> None:
     """Refuse what AWS would refuse. Raises `pulumi.InputPropertiesError` with all problems."""
     problems = Problems(f"AuditLog {name}")
     problems.unless(name == name.lower(), "name", f"got {name!r}; S3 allows lower-case letters only")
-    problems.fits("name", name, LOGICAL_NAME, "a trail with its bucket and role")
+    problems.fits("name", name, LOGICAL_NAME - len("-trail"), "a trail with its bucket and role")
     problems.between("buckets", len(args["buckets"]), 1, MOST_BUCKETS, unit="buckets")
     problems.unless(
         args.get("keep_days", 365) >= 1, "keep_days", f"got {args.get('keep_days')}; S3 allows 1 day or more"

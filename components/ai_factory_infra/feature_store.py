@@ -18,9 +18,10 @@ import pulumi_aws as aws
 
 from ai_factory_infra import policies
 from ai_factory_infra.account import Account
-from ai_factory_infra.execution_role import ExecutionRole
+from ai_factory_infra.inputs import RoleInputs
 from ai_factory_infra.limits import LOGICAL_NAME
-from ai_factory_infra.policies import Folder, uri
+from ai_factory_infra.pipeline_parts import role
+from ai_factory_infra.policies import Folder, Statement, uri
 from ai_factory_infra.problems import Problems
 
 TYPES = ("String", "Fractional", "Integral")
@@ -42,13 +43,15 @@ class FeatureGroupArgs(TypedDict):
     keep_days: NotRequired[int]
 
 
-class FeatureStoreArgs(TypedDict):
-    """`groups`: part of the name to what is in it. `offline`: the folder that every group's rows are written under."""
+class FeatureStoreArgs(RoleInputs):
+    """`groups`: part of the name to what is in it. `offline`: the folder that every group's rows are written under.
+
+    `role_arns`: a role that exists, for the part `store`.
+    """
 
     groups: Mapping[str, FeatureGroupArgs]
     offline: Folder
     kms_key_arn: pulumi.Input[str]
-    permissions_boundary_arn: NotRequired[pulumi.Input[str] | None]
 
 
 class FeatureStore(pulumi.ComponentResource):
@@ -60,32 +63,25 @@ class FeatureStore(pulumi.ComponentResource):
         check(name, args)
         super().__init__("ai-factory:index:FeatureStore", name, {}, opts)
         account, self.groups = Account.of(self), {}
-        role = ExecutionRole(
-            name,
+        may: list[Statement] = [
+            *policies.read_folders(account, [args["offline"]]),
+            *policies.write_folders(account, [args["offline"]]),
             {
-                "service": "sagemaker.amazonaws.com",
-                "statements": [
-                    *policies.read_folders(account, [args["offline"]]),
-                    *policies.write_folders(account, [args["offline"]]),
-                    {
-                        "sid": "FindBucket",
-                        "why": "the offline store looks its bucket up",
-                        "actions": ["s3:GetBucketAcl", "s3:GetBucketLocation"],
-                        "resources": [account.bucket(args["offline"]["bucket"])],
-                    },
-                    policies.use_key(args["kms_key_arn"]),
-                ],
-                "permissions_boundary_arn": args.get("permissions_boundary_arn"),
+                "sid": "FindBucket",
+                "why": "the offline store looks its bucket up",
+                "actions": ["s3:GetBucketAcl", "s3:GetBucketLocation"],
+                "resources": [account.bucket(args["offline"]["bucket"])],
             },
-            opts=pulumi.ResourceOptions(parent=self),
-        )
+            policies.use_key(args["kms_key_arn"]),
+        ]
+        writer = role(self, name, "store", may, args)
         for part, group in args["groups"].items():
             made = aws.sagemaker.FeatureGroup(
                 f"{name}-{part}",
                 feature_group_name=f"{name}-{part}",
                 record_identifier_feature_name=group["record_id"],
                 event_time_feature_name=group["event_time"],
-                role_arn=role.arn,
+                role_arn=writer.arn,
                 feature_definitions=[{"feature_name": f, "feature_type": t} for f, t in group["features"].items()],
                 online_store_config=_online(group, args["kms_key_arn"]),
                 offline_store_config={
@@ -110,7 +106,7 @@ def _online(group: FeatureGroupArgs, key_arn: pulumi.Input[str]) -> Any:
 def check(name: str, args: FeatureStoreArgs) -> None:
     """Refuse what AWS would refuse. Raises `pulumi.InputPropertiesError` with all problems."""
     problems = Problems(f"FeatureStore {name}")
-    problems.fits("name", name, LOGICAL_NAME, "a feature store with its role")
+    problems.fits("name", name, LOGICAL_NAME - len("-store"), "a feature store with its role")
     problems.unless(bool(args["groups"]), "groups", "got none; a store without a group is not needed")
     for part, group in args["groups"].items():
         path, features = f"groups.{part}", group["features"]
@@ -122,9 +118,9 @@ def check(name: str, args: FeatureStoreArgs) -> None:
                 feature not in RESERVED, f"{path}.features", f"got {feature!r}, which the offline store adds itself"
             )
             problems.unless(kind in TYPES, f"{path}.features.{feature}", f"got {kind!r}; AWS allows {', '.join(TYPES)}")
-        for role in ("record_id", "event_time"):
+        for key in ("record_id", "event_time"):
             problems.unless(
-                group[role] in features, f"{path}.{role}", f"got {group[role]!r}, which is none of its features"
+                group[key] in features, f"{path}.{key}", f"got {group[key]!r}, which is none of its features"
             )
         problems.unless(
             features.get(group["event_time"], "String") in ("String", "Fractional"),

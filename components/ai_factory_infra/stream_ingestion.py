@@ -10,14 +10,15 @@ AWS: "Amazon Kinesis Data Streams quotas and limits", "Amazon S3 object name for
 
 from __future__ import annotations
 
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired
 
 import pulumi
 import pulumi_aws as aws
 
 from ai_factory_infra.account import Account
-from ai_factory_infra.execution_role import ExecutionRole
+from ai_factory_infra.inputs import RoleInputs
 from ai_factory_infra.limits import LOG_RETENTION_DAYS, LOGICAL_NAME
+from ai_factory_infra.pipeline_parts import role
 from ai_factory_infra.policies import Folder
 from ai_factory_infra.problems import Problems, is_known
 from ai_factory_infra.stream_policies import (
@@ -33,12 +34,13 @@ SHARDS = 200  # of a provisioned stream; AWS allows more on request
 LATE = 2  # a delivery is late after so many times the seconds that Firehose may collect for, and five minutes
 
 
-class StreamIngestionArgs(TypedDict):
+class StreamIngestionArgs(RoleInputs):
     """`lake`: where records land; what Firehose cannot process lands under `<prefix>-failed`.
 
     `shards`: 0 for a stream that grows and shrinks by itself (on demand). `retention_hours`: how long a consumer that was
     down can catch up. `collect_mb` and `collect_seconds`: an object is written when the first of them is reached.
     `quiet_minutes`: an alarm when nothing arrived for so long; 0 for none. `protect`: the stream cannot be destroyed.
+    `role_arns`: a role that exists, for the part `delivery`.
     """
 
     lake: Folder
@@ -52,7 +54,6 @@ class StreamIngestionArgs(TypedDict):
     quiet_minutes: NotRequired[int]
     log_retention_days: NotRequired[int]
     protect: NotRequired[bool]
-    permissions_boundary_arn: NotRequired[pulumi.Input[str] | None]
 
 
 class StreamIngestion(pulumi.ComponentResource):
@@ -91,26 +92,19 @@ class StreamIngestion(pulumi.ComponentResource):
             opts=self._child,
         )
         log = aws.cloudwatch.LogStream(self._name, name="delivery", log_group_name=logs.name, opts=self._child)
-        role = ExecutionRole(
-            f"{self._name}-delivery",
-            {
-                "service": "firehose.amazonaws.com",
-                "statements": [
-                    read_stream(stream.arn),
-                    *deliver_objects(account, lake),
-                    use_stream_key(args["kms_key_arn"]),
-                    write_log_group(logs.arn),
-                ],
-                "permissions_boundary_arn": args.get("permissions_boundary_arn"),
-            },
-            opts=self._child,
-        )
+        may = [
+            read_stream(stream.arn),
+            *deliver_objects(account, lake),
+            use_stream_key(args["kms_key_arn"]),
+            write_log_group(logs.arn),
+        ]
+        courier = role(self, self._name, "delivery", may, args, "firehose.amazonaws.com")
         return aws.kinesis.FirehoseDeliveryStream(
             self._name,
             destination="extended_s3",
-            kinesis_source_configuration={"kinesis_stream_arn": stream.arn, "role_arn": role.arn},
+            kinesis_source_configuration={"kinesis_stream_arn": stream.arn, "role_arn": courier.arn},
             extended_s3_configuration={
-                "role_arn": role.arn,
+                "role_arn": courier.arn,
                 "bucket_arn": account.bucket(lake["bucket"]),
                 "prefix": f"{lake['prefix']}/{BY_HOUR}",
                 "error_output_prefix": f"{lake['prefix']}-failed/{BY_ERROR}",

@@ -12,34 +12,44 @@ AWS: "Using Lambda to process records from Amazon Kinesis Data Streams", "Config
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired
 
 import pulumi
 import pulumi_aws as aws
 
 from ai_factory_infra import policies, stream_consumer
 from ai_factory_infra.account import Account
-from ai_factory_infra.execution_role import ExecutionRole
+from ai_factory_infra.inputs import RoleInputs
 from ai_factory_infra.limits import LOG_RETENTION_DAYS, LOGICAL_NAME
+from ai_factory_infra.pipeline_parts import role
 from ai_factory_infra.policies import Folder, Statement
 from ai_factory_infra.problems import Problems
 from ai_factory_infra.stream_policies import leave_letters, read_stream, use_stream_key, write_log_group, write_stream
+
+with warnings.catch_warnings():
+    # This module of pulumi_aws warns about a deprecated class of its own while it is imported, used or not.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    _ = aws.lambda_.Function
 
 RUNTIME = "python3.13"
 CODE = Path(stream_consumer.__file__)
 HOUR = 3600
 
 
-class StreamScoringArgs(TypedDict):
-    """`endpoint_name`: a real-time or serverless endpoint. `enabled`: whether records are read, decided later where it depends
-    on another stack; until then they wait on the stream, as long as it keeps them.
+class StreamScoringArgs(RoleInputs):
+    """`project` and `stage`: what its metrics are published under. `endpoint_name`: a real-time or serverless endpoint.
+
+    `enabled`: whether records are read, decided later where it depends on another stack; until then they wait on the stream,
+    as long as it keeps them.
 
     `stream_arn`: what to answer. `answers_name`, `answers_arn`: where answers go. `refused`: the folder for what broke the
     contract. `rows`: in one request to the endpoint; `batch`: in one call of the function; `wait_seconds`: how long a batch may
-    be collected. `at_once`: batches of one shard side by side; the records of one key stay in order.
+    be collected. `attempts` and `max_age_hours`: when a batch is given up, whichever comes first. `timeout_seconds` and
+    `memory_mb`: of one call. `at_once`: batches of one shard side by side; the records of one key stay in order.
     `behind_minutes`: an alarm when the newest answer is so far behind. `refused_share`: an alarm when more than this share
-    (0 to 1) of an hour's records breaks the contract.
+    (0 to 1) of an hour's records breaks the contract. `role_arns`: a role that exists, for the part `function`.
     """
 
     project: str
@@ -64,7 +74,6 @@ class StreamScoringArgs(TypedDict):
     memory_mb: NotRequired[int]
     timeout_seconds: NotRequired[int]
     log_retention_days: NotRequired[int]
-    permissions_boundary_arn: NotRequired[pulumi.Input[str] | None]
 
 
 class StreamScoring(pulumi.ComponentResource):
@@ -114,19 +123,11 @@ class StreamScoring(pulumi.ComponentResource):
             kms_key_id=args["logs_key_arn"],
             opts=self._child,
         )
-        role = ExecutionRole(
-            self._name,
-            {
-                "service": "lambda.amazonaws.com",
-                "statements": self._may(letters, logs),
-                "permissions_boundary_arn": args.get("permissions_boundary_arn"),
-            },
-            opts=self._child,
-        )
+        runs_as = role(self, self._name, "function", self._may(letters, logs), args, "lambda.amazonaws.com")
         return aws.lambda_.Function(
             self._name,
             description="Answers the records of a stream by the endpoint.",
-            role=role.arn,
+            role=runs_as.arn,
             runtime=RUNTIME,
             architectures=["arm64"],
             handler=f"{CODE.stem}.handler",
