@@ -19,15 +19,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-from ai_factory_runtime.batch import score
-from ai_factory_runtime.features import default_features
-from ai_factory_runtime.frames import to_canonical
-from ai_factory_runtime.package import load_package, write_package
-from ai_factory_runtime.prediction import Signature, predict
-from ai_factory_runtime.project import Hooks, Project
-from ai_factory_runtime.sketch import build_sketch
-from ai_factory_runtime.stages import deploy
-from ai_factory_runtime.tables import CHUNK_ROWS
+from ai_factory_runtime.base.prediction import Signature, predict
+from ai_factory_runtime.base.project import Hooks, Project
+from ai_factory_runtime.batch.job import score
+from ai_factory_runtime.data.frames import to_canonical
+from ai_factory_runtime.data.tables import CHUNK_ROWS
+from ai_factory_runtime.model_package.package import load_package, write_package
+from ai_factory_runtime.model_package.sketch import build_sketch
+from ai_factory_runtime.releases.stages import deploy
+from ai_factory_runtime.training.features import default_features
 from ai_factory_spec import UseCase, parse_usecase
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import make_pipeline

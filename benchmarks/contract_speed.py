@@ -17,7 +17,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
-from ai_factory_runtime.contract import check
+from ai_factory_runtime.data.contract import check
 from ai_factory_spec.usecase import Column, Contract
 
 TARGET_SECONDS = 2.0

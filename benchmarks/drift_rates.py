@@ -14,13 +14,13 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from ai_factory_runtime.concept import by_adwin, by_labelled_windows, concept
-from ai_factory_runtime.drift import compare
-from ai_factory_runtime.evaluation import Judged, estimate
-from ai_factory_runtime.prediction import Prediction, Signature
-from ai_factory_runtime.quality import Quality
-from ai_factory_runtime.residuals import residuals
-from ai_factory_runtime.sketch import Sketch, build_sketch
+from ai_factory_runtime.base.prediction import Prediction, Signature
+from ai_factory_runtime.evaluation.estimates import Judged, estimate
+from ai_factory_runtime.evaluation.residuals import residuals
+from ai_factory_runtime.model_package.sketch import Sketch, build_sketch
+from ai_factory_runtime.monitoring.concept import by_adwin, by_labelled_windows, concept
+from ai_factory_runtime.monitoring.drift import compare
+from ai_factory_runtime.monitoring.quality import Quality
 from ai_factory_spec.usecase import Column, DriftThresholds
 
 ASKED = DriftThresholds()

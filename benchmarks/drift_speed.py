@@ -65,9 +65,9 @@ def table(rows: int, random: np.random.Generator, shift: float) -> pd.DataFrame:
 
 def ours(reference: pd.DataFrame, current: pd.DataFrame) -> tuple[float, float, dict[str, float]]:
     """(seconds for the sketch, which is made once at training; seconds for the comparison; PSI of each column)."""
-    from ai_factory_runtime.drift import compare
-    from ai_factory_runtime.prediction import Prediction
-    from ai_factory_runtime.sketch import Sketch, build_sketch
+    from ai_factory_runtime.base.prediction import Prediction
+    from ai_factory_runtime.model_package.sketch import Sketch, build_sketch
+    from ai_factory_runtime.monitoring.drift import compare
     from ai_factory_spec.usecase import Column, DriftThresholds
 
     specs = [

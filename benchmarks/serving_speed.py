@@ -34,13 +34,13 @@ import joblib
 import numpy as np
 import pandas as pd
 import sklearn
-from ai_factory_runtime.accelerator import examine
-from ai_factory_runtime.features import default_features
-from ai_factory_runtime.package import ACCELERATOR, write_package
-from ai_factory_runtime.prediction import Signature, predict
-from ai_factory_runtime.project import Hooks, Project
-from ai_factory_runtime.sketch import build_sketch
-from ai_factory_runtime.stages import deploy
+from ai_factory_runtime.base.prediction import Signature, predict
+from ai_factory_runtime.base.project import Hooks, Project
+from ai_factory_runtime.model_package.accelerator import examine
+from ai_factory_runtime.model_package.package import ACCELERATOR, write_package
+from ai_factory_runtime.model_package.sketch import build_sketch
+from ai_factory_runtime.releases.stages import deploy
+from ai_factory_runtime.training.features import default_features
 from ai_factory_spec import parse_usecase
 from sklearn.datasets import make_classification
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -56,8 +56,8 @@ OURS = "AI Factory"
 SERVE = """
 import sys
 from pathlib import Path
-from ai_factory_runtime.project import Hooks, Project
-from ai_factory_runtime.serving import serve
+from ai_factory_runtime.base.project import Hooks, Project
+from ai_factory_runtime.serving.server import serve
 from ai_factory_spec import load_usecase
 root = Path(sys.argv[1])
 serve(Project(root, "speed", load_usecase(root / "usecase.yaml"), Hooks(None, None, None)), "dev", port=int(sys.argv[2]))

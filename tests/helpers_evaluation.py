@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from ai_factory_runtime.evaluation import Estimate, Judged
-from ai_factory_runtime.gates import GateResult
-from ai_factory_runtime.prediction import Prediction, decide
-from ai_factory_runtime.training import signature_of
+from ai_factory_runtime.base.gate_result import GateResult
+from ai_factory_runtime.base.prediction import Prediction, decide
+from ai_factory_runtime.evaluation.estimates import Estimate, Judged
+from ai_factory_runtime.training.selection import signature_of
 from ai_factory_spec.usecase import UseCase
 from helpers_runtime import usecase_document
 

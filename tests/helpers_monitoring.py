@@ -14,15 +14,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from ai_factory_runtime.evaluation import Judged
-from ai_factory_runtime.frames import to_canonical
-from ai_factory_runtime.lineage import code_sha256
-from ai_factory_runtime.package import load_package, write_package
-from ai_factory_runtime.prediction import Prediction, Signature, predict
-from ai_factory_runtime.project import Project
-from ai_factory_runtime.residuals import residuals
-from ai_factory_runtime.sketch import build_sketch
-from ai_factory_runtime.stages import deploy
+from ai_factory_runtime.base.prediction import Prediction, Signature, predict
+from ai_factory_runtime.base.project import Project
+from ai_factory_runtime.data.frames import to_canonical
+from ai_factory_runtime.evaluation.estimates import Judged
+from ai_factory_runtime.evaluation.residuals import residuals
+from ai_factory_runtime.model_package.package import load_package, write_package
+from ai_factory_runtime.model_package.sketch import build_sketch
+from ai_factory_runtime.releases.lineage import code_sha256
+from ai_factory_runtime.releases.stages import deploy
 from ai_factory_spec.usecase import Channel, Column, Retraining
 from helpers_serving import make_documents, make_estimator, make_project, make_rows
 

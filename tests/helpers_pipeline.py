@@ -24,7 +24,7 @@ import sys
 sys.path.insert(0, {str(HERE)!r})
 sys.argv[0] = "churn"
 from ai_factory_runtime.cli import run_project
-from ai_factory_runtime.project import Hooks
+from ai_factory_runtime.base.project import Hooks
 
 def hooks():
     from helpers_runtime import PACKAGE, default_features, load, quick

@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from ai_factory_runtime.endpoint import Call, open_endpoint
-from ai_factory_runtime.frames import to_canonical
-from ai_factory_runtime.observations import Observed, Recorder
-from ai_factory_runtime.package import load_package, package_digest, write_package
-from ai_factory_runtime.prediction import Prediction, Signature, predict
-from ai_factory_runtime.project import Project
-from ai_factory_runtime.rollout import CHALLENGER, CHAMPION, Arm, Rollout
-from ai_factory_runtime.rollout_file import observation_folder
-from ai_factory_runtime.rollouts import find_rollout, start
-from ai_factory_runtime.router import Router, position
-from ai_factory_runtime.sketch import build_sketch
-from ai_factory_runtime.stages import deploy
+from ai_factory_runtime.base.prediction import Prediction, Signature, predict
+from ai_factory_runtime.base.project import Project
+from ai_factory_runtime.data.frames import to_canonical
+from ai_factory_runtime.model_package.package import load_package, package_digest, write_package
+from ai_factory_runtime.model_package.sketch import build_sketch
+from ai_factory_runtime.releases.stages import deploy
+from ai_factory_runtime.rollout.decisions import CHALLENGER, CHAMPION, Arm, Rollout
+from ai_factory_runtime.rollout.observations import Observed, Recorder
+from ai_factory_runtime.rollout.rollout_file import observation_folder
+from ai_factory_runtime.rollout.rollouts import find_rollout, start
+from ai_factory_runtime.serving.endpoint import Call, open_endpoint
+from ai_factory_runtime.serving.router import Router, position
 from ai_factory_spec.usecase import Deployment
 from helpers_serving import SPEND, as_records, make_documents, make_estimator, make_project, make_rows
 from sklearn.compose import make_column_transformer
@@ -35,7 +35,15 @@ ARMS: tuple[Arm, Arm] = (CHAMPION, CHALLENGER)
 
 def with_terms(project: Project, **terms: Any) -> Project:
     """The project with these fields of deployment.rollout; no waiting unless it is asked for."""
-    document = {"strategy": "canary", "wait_minutes": 0, "min_requests": 200, "step_percent": 50, **terms}
+    # A rollout's id decides who meets the challenger, and is drawn anew: 5 % of false alarms would be 5 % of false failures.
+    document = {
+        "strategy": "canary",
+        "wait_minutes": 0,
+        "min_requests": 200,
+        "step_percent": 50,
+        "false_alarm_rate": 0.0005,
+    }
+    document |= terms
     deployment = Deployment.model_validate({"rollout": document})
     return dataclasses.replace(project, usecase=project.usecase.model_copy(update={"deployment": deployment}))
 

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
-from ai_factory_runtime.features import default_features
-from ai_factory_runtime.models import default_candidates
-from ai_factory_runtime.project import Hooks, Project, open_project
-from ai_factory_runtime.sources import read_source
+from ai_factory_runtime.base.project import Hooks, Project, open_project
+from ai_factory_runtime.data.sources import read_source
+from ai_factory_runtime.training.features import default_features
+from ai_factory_runtime.training.models import default_candidates
 from ai_factory_spec.usecase import UseCase
 
 PACKAGE = "churn"

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from ai_factory_runtime.accelerator import examine
-from ai_factory_runtime.frames import to_canonical
-from ai_factory_runtime.package import ACCELERATOR, write_package
-from ai_factory_runtime.prediction import Signature, predict
-from ai_factory_runtime.project import Hooks, Project
-from ai_factory_runtime.sketch import build_sketch
-from ai_factory_runtime.stages import deploy
+from ai_factory_runtime.base.prediction import Signature, predict
+from ai_factory_runtime.base.project import Hooks, Project
+from ai_factory_runtime.data.frames import to_canonical
+from ai_factory_runtime.model_package.accelerator import examine
+from ai_factory_runtime.model_package.package import ACCELERATOR, write_package
+from ai_factory_runtime.model_package.sketch import build_sketch
+from ai_factory_runtime.releases.stages import deploy
 from ai_factory_spec import UseCase, parse_usecase
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestClassifier

@@ -58,6 +58,12 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"cli"}),
 )
 CORE = frozenset().union(*LEVELS[:4])
+
+# The runtime's packages from the ground up.
+RUNTIME = (
+    "base", "data", "model_package", "releases", "evaluation", "training", "documents", "steps", "batch", "monitoring",
+    "rollout", "serving", "commands",
+)  # fmt: skip
 OUTSIDE = {
     "os",
     "subprocess",
@@ -115,6 +121,22 @@ def test_the_generators_modules_import_downwards() -> None:
                 other = parts[1] if (PACKAGES["ai_factory"] / f"{parts[1]}.py").is_file() else "__init__"
                 if level(other) > level(file.stem):
                     wrong.append(f"{file.stem} imports {other}")
+    assert wrong == []
+
+
+def test_the_runtimes_packages_import_downwards() -> None:
+    root = PACKAGES["ai_factory_runtime"]
+    assert {p.name for p in root.iterdir() if (p / "__init__.py").is_file()} == set(RUNTIME)
+    assert {p.name for p in root.glob("*.py")} == {"__init__.py", "cli.py"}
+    wrong = []
+    for number, package in enumerate(RUNTIME):
+        above = {f"ai_factory_runtime.{name}" for name in (*RUNTIME[number + 1 :], "cli")}
+        for file in (root / package).rglob("*.py"):
+            wrong += [
+                f"{package}/{file.name} imports {name}"
+                for name in imports(file)
+                if ".".join(name.split(".")[:2]) in above
+            ]
     assert wrong == []
 
 

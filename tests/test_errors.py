@@ -18,9 +18,9 @@ def every_error() -> list[type[FactoryError]]:
     """Every error class of every module of the three packages, and those of the infrastructure."""
     for package in PACKAGES:
         folder = importlib.import_module(package).__path__
-        for module in pkgutil.iter_modules(folder):
-            if module.name != "__main__":
-                importlib.import_module(f"{package}.{module.name}")
+        for module in pkgutil.walk_packages(folder, prefix=f"{package}."):
+            if not module.name.endswith(".__main__"):
+                importlib.import_module(module.name)
     importlib.import_module("ai_factory_infra.errors")  # all of its errors; the other modules want Pulumi
     found: set[type[FactoryError]] = set()
     pending: list[type[FactoryError]] = [FactoryError]

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ai_factory_infra import drift_metrics
 from ai_factory_infra.limits import CONTAINER_ARGUMENT, CONTAINER_ARGUMENTS, has_local_storage
 
 INPUT = "/opt/ml/processing/input"
@@ -64,7 +65,7 @@ def scoring(command: str, stage: str) -> Script:
 def monitoring(
     command: str, stage: str, *, project: str, namespace: str, captured: bool, labelled: bool = False
 ) -> Script:
-    """Look for drift in what the endpoint captured, or in the rows that were scored, and publish the answer as a metric.
+    """Look for drift in what the endpoint captured, or in the rows that were scored, and publish the answer as metrics.
 
     Drift is an answer, not a failure: exit code 3 becomes the metric `drift` = 1. Any other code fails the job, so a
     monitor that cannot look is never mistaken for one that found nothing. Without rows there is no metric. `labelled`: true
@@ -81,7 +82,8 @@ def monitoring(
             f'case $c in 0) drift=$((drift + 0)) ;; {DRIFT_EXIT}) drift=1 ;; *) exit "$c" ;; esac; }};',
             *(_captured_rows(stage) if captured else _scored_rows()),
             'if [ -z "$drift" ]; then echo "no rows to look at"; exit 0; fi;',
-            *_publish(project, stage, namespace),
+            *drift_metrics.measure(),
+            *drift_metrics.publish(project, stage, namespace),
             f"cp -R artifacts/reports/. {OUTPUT}/reports/;",
         ),
         inputs=("rows", "model", *(("labels",) if labelled else ())),
@@ -92,7 +94,7 @@ def monitoring(
 def _captured_rows(stage: str) -> tuple[str, ...]:
     folder = f"artifacts/captures/{stage}"
     return (
-        f"python -m ai_factory_runtime.endpoint_capture {INPUT}/rows {folder};",
+        f"python -m ai_factory_runtime.serving.endpoint_capture {INPUT}/rows {folder};",
         f"if ls {folder}/*.jsonl >/dev/null 2>&1; then look; fi;",
     )
 
@@ -101,17 +103,6 @@ def _scored_rows() -> tuple[str, ...]:
     return (
         f"for f in {INPUT}/rows/*.csv {INPUT}/rows/*.parquet;",
         'do if [ -e "$f" ]; then look "$f"; fi; done;',
-    )
-
-
-def _publish(project: str, stage: str, namespace: str) -> tuple[str, ...]:
-    """One line in CloudWatch's embedded metric format; the log turns it into the metric."""
-    metric = {"Namespace": namespace, "Dimensions": [["project", "stage"]], "Metrics": [{"Name": "drift"}]}
-    middle = json.dumps({"CloudWatchMetrics": [metric]}, separators=(",", ":"))[1:]
-    return (
-        f"metric='{middle},';",
-        f"""whose='"project":"{project}","stage":"{stage}"';""",
-        'printf \'{"_aws":{"Timestamp":%s000,%s%s,"drift":%s}\\n\' "$(date +%s)" "$metric" "$whose" "$drift";',
     )
 
 

@@ -11,18 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from ai_factory_spec.errors import FactoryError
 
-from ai_factory_runtime import (
-    commands_data,
-    commands_lineage,
-    commands_monitoring,
-    commands_partitions,
-    commands_rollout,
-    commands_steps,
-)
-from ai_factory_runtime.commands_partitions import Backend, Jobs
+from ai_factory_runtime.commands import data as commands_data
+from ai_factory_runtime.commands import lineage as commands_lineage
+from ai_factory_runtime.commands import monitoring as commands_monitoring
+from ai_factory_runtime.commands import partitions as commands_partitions
+from ai_factory_runtime.commands import rollout as commands_rollout
+from ai_factory_runtime.commands import steps as commands_steps
+from ai_factory_runtime.commands.partitions import Backend, Jobs
 
 if TYPE_CHECKING:
-    from ai_factory_runtime.project import Hooks, Project
+    from ai_factory_runtime.base.project import Hooks, Project
 
 ProjectOpener = Callable[[], "Project"]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
@@ -38,7 +36,7 @@ def run_project(package: str, hooks: Hooks | Callable[[], Hooks]) -> None:
     try:
         build_app(package, hooks)(prog_name=command)
     except FactoryError as error:
-        from ai_factory_runtime import console
+        from ai_factory_runtime.commands import console
 
         console.show_error(error, command=command, as_json="--json" in sys.argv[1:])
         sys.exit(error.exit_code)
@@ -62,7 +60,7 @@ def build_app(package: str, hooks: Hooks | Callable[[], Hooks]) -> typer.Typer:
     )
 
     def whole() -> Project:
-        from ai_factory_runtime.project import open_project
+        from ai_factory_runtime.base.project import open_project
 
         return open_project(package, hooks)
 
@@ -84,9 +82,9 @@ def _add_training(app: typer.Typer, project: ProjectOpener, command: str) -> Non
     @app.command()
     def run(backend: Backend = "loky", jobs: Jobs = None, as_json: Json = False) -> None:
         """Check the data, train, gate, compare, register, write the model card. Exit 4 where a check stops it."""
-        from ai_factory_runtime import console
-        from ai_factory_runtime.pipeline import STEPS
-        from ai_factory_runtime.pipeline import run as run_pipeline
+        from ai_factory_runtime.commands import console
+        from ai_factory_runtime.steps.pipeline import STEPS
+        from ai_factory_runtime.steps.pipeline import run as run_pipeline
 
         opened = project()
         if opened.usecase.model.partition_by is not None:
@@ -109,8 +107,8 @@ def _add_release(app: typer.Typer, project: ProjectOpener, command: str) -> None
         as_json: Json = False,
     ) -> None:
         """Sign a model version for release, after reading its card."""
-        from ai_factory_runtime import console
-        from ai_factory_runtime.release import approve as sign
+        from ai_factory_runtime.commands import console
+        from ai_factory_runtime.releases.release import approve as sign
 
         console.show_releases([sign(project(), version, role, by, comment)], command=command, as_json=as_json)
 
@@ -119,24 +117,24 @@ def _add_release(app: typer.Typer, project: ProjectOpener, command: str) -> None
         version: Version, stage: Annotated[str, typer.Option("--stage", help="staging or prod.")], as_json: Json = False
     ) -> None:
         """Deploy an approved version to a stage. Exit 4 where approvals are missing."""
-        from ai_factory_runtime import console
-        from ai_factory_runtime.stages import promote as deploy
+        from ai_factory_runtime.commands import console
+        from ai_factory_runtime.releases.stages import promote as deploy
 
         console.show_deployed(deploy(project(), version, stage), command=command, as_json=as_json)
 
     @app.command()
     def rollback(stage: Stage = "dev", as_json: Json = False) -> None:
         """Deploy again what the stage had before."""
-        from ai_factory_runtime import console
-        from ai_factory_runtime.stages import roll_back
+        from ai_factory_runtime.commands import console
+        from ai_factory_runtime.releases.stages import roll_back
 
         console.show_deployed(roll_back(project(), stage), command=command, as_json=as_json)
 
     @app.command()
     def releases(as_json: Json = False) -> None:
         """Which versions are signed by whom, and who must still sign."""
-        from ai_factory_runtime import console
-        from ai_factory_runtime.release import list_releases
+        from ai_factory_runtime.commands import console
+        from ai_factory_runtime.releases.release import list_releases
 
         console.show_releases(list_releases(project()), command=command, as_json=as_json)
 
@@ -153,7 +151,7 @@ def _add_production(app: typer.Typer, project: ProjectOpener) -> None:
         ] = 8080,
     ) -> None:
         """Answer requests: /ping, /invocations, /docs."""
-        from ai_factory_runtime.serving import serve as listen
+        from ai_factory_runtime.serving.server import serve as listen
 
         listen(project(), stage, host, port)
 
@@ -176,8 +174,8 @@ def _add_production(app: typer.Typer, project: ProjectOpener) -> None:
         as_json: Json = False,
     ) -> None:
         """Score every row with the stage's model. After a kill the same command goes on where it stopped."""
-        from ai_factory_runtime import console
-        from ai_factory_runtime.batch import score as score_rows
+        from ai_factory_runtime.batch.job import score as score_rows
+        from ai_factory_runtime.commands import console
 
         opened = project()
         rows = source or opened.root / opened.usecase.data.source

@@ -3,7 +3,7 @@
 FactoryError
 ├── UsecaseError                     usecase.yaml does not say what it must (here, in `ai_factory_spec`)
 ├── (generator)  ai_factory.errors           composing a repository
-└── (runtime)    ai_factory_runtime.errors   training, gating, serving, monitoring
+└── (runtime)    ai_factory_runtime.base.errors   training, gating, serving, monitoring
 
 An error carries facts; its message says what failed, what we got and what is allowed, and `hint` the next command.
 Errors never print. `slug` anchors into playbooks/errors.md.

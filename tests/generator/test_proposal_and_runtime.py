@@ -9,7 +9,7 @@ import pytest
 from ai_factory.data_errors import DataError
 from ai_factory.profile import profile_file
 from ai_factory.propose import usecase_yaml
-from ai_factory_runtime import contract, frames
+from ai_factory_runtime.data import contract, frames
 from ai_factory_spec import parse_usecase, tables
 from helpers_profile import cycle, numbers, write_csv, write_parquet
 from hypothesis import given, settings

@@ -10,9 +10,10 @@ from typing import Any
 import typer.main
 from ai_factory_infra.endpoint_parts import container_environment
 from ai_factory_infra.steps import DRIFT_EXIT, monitoring, scoring
-from ai_factory_runtime import serving, stages
+from ai_factory_runtime.base.project import PROJECT_VARIABLE, Hooks
 from ai_factory_runtime.cli import build_app
-from ai_factory_runtime.project import PROJECT_VARIABLE, Hooks
+from ai_factory_runtime.releases import stages
+from ai_factory_runtime.serving import server as serving
 from ai_factory_spec.errors import EXIT_DRIFT
 from helpers_infra import ROOT
 
@@ -66,7 +67,7 @@ def test_drift_has_one_exit_code() -> None:
 
 
 def test_the_module_that_the_monitor_starts_exists() -> None:
-    assert importlib.util.find_spec("ai_factory_runtime.endpoint_capture") is not None
+    assert importlib.util.find_spec("ai_factory_runtime.serving.endpoint_capture") is not None
 
 
 def test_the_commands_that_the_jobs_start_exist_with_their_options() -> None:

@@ -15,8 +15,8 @@ from ai_factory_infra.pipeline_definition import jobs, pinned, problems
 from ai_factory_infra.steps import Machine
 from ai_factory_infra.testing import Registered, run_resources, run_stage
 from ai_factory_infra.training_pipeline import TrainingPipeline
-from ai_factory_runtime import steps
-from ai_factory_runtime.sagemaker_pipeline import PARAMETERS, definition, definition_text
+from ai_factory_runtime.steps import table as steps
+from ai_factory_runtime.steps.sagemaker_pipeline import PARAMETERS, definition, definition_text
 from ai_factory_spec.usecase import UseCase
 from botocore.loaders import Loader
 from botocore.model import ServiceModel

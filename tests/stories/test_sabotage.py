@@ -24,49 +24,49 @@ RUNTIME = "components/ai_factory_runtime"
 TRAINING, APPROVALS, MONITORING = "tests/test_training.py", "tests/test_approvals.py", "tests/test_monitoring.py"
 SABOTAGE = (
     Sabotage(
-        f"{RUNTIME}/gates.py",
+        f"{RUNTIME}/evaluation/gates.py",
         "passed = gain.low > 0  # False for NaN",
         "passed = True",
         f"{TRAINING}::test_a_target_without_relation_to_the_features_is_not_learnable_and_registers_nothing",
     ),
     Sabotage(
-        f"{RUNTIME}/gates.py",
+        f"{RUNTIME}/evaluation/gates.py",
         "passed = value >= bound if",
         "passed = True if",
         f"{TRAINING}::test_a_threshold_out_of_reach_stops_the_run_and_names_number_and_threshold",
     ),
     Sabotage(
-        f"{RUNTIME}/leakage.py",
+        f"{RUNTIME}/training/leakage.py",
         "    return tuple(leaks)",
         "    return ()",
         f"{TRAINING}::test_a_column_that_gives_the_target_away_stops_the_run_and_is_named",
     ),
     Sabotage(
-        f"{RUNTIME}/package.py",
+        f"{RUNTIME}/model_package/package.py",
         "if _sha256(files[name]) != manifest[name]:",
         "if False:",
         f"{TRAINING}::test_a_changed_model_file_is_refused_before_it_is_loaded",
     ),
     Sabotage(
-        f"{RUNTIME}/package.py",
+        f"{RUNTIME}/model_package/package.py",
         "if wrong.any():",
         "if False:",
         f"{TRAINING}::test_a_model_that_answers_otherwise_than_in_training_is_refused",
     ),
     Sabotage(
-        f"{RUNTIME}/stages.py",
+        f"{RUNTIME}/releases/stages.py",
         "        require_approved(project, folder, stage=stage, version=version)\n",
         "        pass\n",
         f"{APPROVALS}::test_an_unsigned_model_is_not_promoted",
     ),
     Sabotage(
-        f"{RUNTIME}/release.py",
+        f"{RUNTIME}/releases/release.py",
         "        if release.approved:",
         "        if True:",
         f"{APPROVALS}::test_an_unsigned_model_is_not_promoted",
     ),
     Sabotage(
-        f"{RUNTIME}/drift.py",
+        f"{RUNTIME}/monitoring/drift.py",
         "return any(f.drifted for f in self.findings)",
         "return False",
         f"{MONITORING}::test_a_column_stuck_at_one_value_is_drift_and_is_named",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from ai_factory_runtime.errors import NotApproved
-from ai_factory_runtime.project import Project
-from ai_factory_runtime.registry import open_registry
-from ai_factory_runtime.release import approve, load_policy
-from ai_factory_runtime.stages import deployed, promote
+from ai_factory_runtime.base.errors import NotApproved
+from ai_factory_runtime.base.project import Project
+from ai_factory_runtime.releases.registry import open_registry
+from ai_factory_runtime.releases.release import approve, load_policy
+from ai_factory_runtime.releases.stages import deployed, promote
 from ai_factory_spec import FactoryError
 
 

@@ -6,12 +6,12 @@ import json
 
 import pandas as pd
 import pytest
-from ai_factory_runtime.errors import NothingDeployed
-from ai_factory_runtime.frames import to_canonical
-from ai_factory_runtime.package import load_package
-from ai_factory_runtime.project import Project
-from ai_factory_runtime.registry import open_registry
-from ai_factory_runtime.serving import create_app
+from ai_factory_runtime.base.errors import NothingDeployed
+from ai_factory_runtime.base.project import Project
+from ai_factory_runtime.data.frames import to_canonical
+from ai_factory_runtime.model_package.package import load_package
+from ai_factory_runtime.releases.registry import open_registry
+from ai_factory_runtime.serving.server import create_app
 from fastapi.testclient import TestClient
 
 
@@ -38,7 +38,8 @@ def test_the_endpoint_answers_as_the_model_does(client: TestClient, trained: Pro
     package = load_package(champion.folder, trusted_package=trained.package)
     direct = package.predict(to_canonical(rows.head(25), package.signature.features))
     served = [p["prediction"] for p in answer.json()["predictions"]]
-    assert served == (direct.values.tolist() if direct.probabilities is not None else pytest.approx(direct.values.tolist()))
+    expected = direct.values.tolist()
+    assert served == (expected if direct.probabilities is not None else pytest.approx(expected))
     assert answer.json()["model"]["digest"] == champion.digest
 
 

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from ai_factory_runtime.batch import score
-from ai_factory_runtime.frames import to_canonical
-from ai_factory_runtime.package import load_package
-from ai_factory_runtime.project import Project
-from ai_factory_runtime.registry import open_registry
+from ai_factory_runtime.base.project import Project
+from ai_factory_runtime.batch.job import score
+from ai_factory_runtime.data.frames import to_canonical
+from ai_factory_runtime.model_package.package import load_package
+from ai_factory_runtime.releases.registry import open_registry
 from ai_factory_spec import FactoryError
-
 from project_copy import write_rows
 
 

@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from ai_factory_runtime.monitor import monitor
-from ai_factory_runtime.project import Project
-from ai_factory_runtime.retrain import due
-from ai_factory_runtime.sample import sample
+from ai_factory_runtime.base.project import Project
+from ai_factory_runtime.data.sample import sample
+from ai_factory_runtime.monitoring.monitor import monitor
+from ai_factory_runtime.monitoring.retrain import due
 from ai_factory_spec import UseCase
-
 from project_copy import write_rows
 
 

@@ -10,16 +10,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from ai_factory_runtime.errors import ContractBroken, GateFailed, LeakageFound, ParityBroken, TamperedModel
-from ai_factory_runtime.exporting import check_exported
-from ai_factory_runtime.package import load_package, model_fingerprint, package_digest
-from ai_factory_runtime.pipeline import run
-from ai_factory_runtime.project import Project
-from ai_factory_runtime.registry import open_registry
+from ai_factory_runtime.base.errors import ContractBroken, GateFailed, LeakageFound, ParityBroken, TamperedModel
+from ai_factory_runtime.base.project import Project
+from ai_factory_runtime.model_package.package import load_package, model_fingerprint, package_digest
+from ai_factory_runtime.releases.registry import open_registry
+from ai_factory_runtime.steps.exporting import check_exported
+from ai_factory_runtime.steps.pipeline import run
 from ai_factory_spec import load_usecase
 from ai_factory_spec.metrics import METRICS
 from ai_factory_spec.usecase import Acceptance, Column, Threshold
-
 from project_copy import ROOT, open_copy, write_rows
 
 

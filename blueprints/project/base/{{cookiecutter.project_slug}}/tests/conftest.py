@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from ai_factory_runtime.project import Project
-from ai_factory_runtime.sample import sample
+from ai_factory_runtime.base.project import Project
+from ai_factory_runtime.data.sample import sample
 from ai_factory_spec import UseCase
-
 from project_copy import ROOT, make_project, open_copy
 
 
@@ -41,7 +40,7 @@ def project(tmp_path: Path, rows: pd.DataFrame) -> Project:
 @pytest.fixture(scope="session")
 def trained_once(tmp_path_factory: pytest.TempPathFactory, all_rows: pd.DataFrame) -> Path:
     """The folder of a copy on which the pipeline ran once; tests copy it, none changes it."""
-    from ai_factory_runtime.pipeline import run
+    from ai_factory_runtime.steps.pipeline import run
 
     folder = tmp_path_factory.mktemp("trained") / "project"
     run(make_project(folder, all_rows))

@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
-from ai_factory_runtime.project import Project, open_project
+from ai_factory_runtime.base.project import Project, open_project
 from ai_factory_spec import UseCase
 from ai_factory_spec.usecase import Acceptance
 

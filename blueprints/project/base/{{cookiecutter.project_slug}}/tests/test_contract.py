@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from ai_factory_runtime.contract import check
+from ai_factory_runtime.data.contract import check
 from ai_factory_spec import UseCase
 from ai_factory_spec.usecase import Column
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from ai_factory_runtime.frames import read_table, to_canonical
-from ai_factory_runtime.requests import RequestSchema
-from ai_factory_runtime.screening import screen
+from ai_factory_runtime.data.frames import read_table, to_canonical
+from ai_factory_runtime.data.screening import screen
+from ai_factory_runtime.serving.requests import RequestSchema
 from ai_factory_spec import UseCase
 
 from {{ cookiecutter.package }}.features import build

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ai_factory_runtime.base.project import Hooks
 from ai_factory_runtime.cli import run_project
-from ai_factory_runtime.project import Hooks
 
 
 def hooks() -> Hooks:

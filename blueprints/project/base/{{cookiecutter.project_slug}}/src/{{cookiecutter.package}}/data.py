@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from ai_factory_runtime.sources import read_source
+from ai_factory_runtime.data.sources import read_source
 from ai_factory_spec import UseCase
 
 

@@ -6,7 +6,7 @@ the three cannot disagree. It must give a row the same numbers alone as among a 
 
 from __future__ import annotations
 
-from ai_factory_runtime.features import booleans, categories, numbers
+from ai_factory_runtime.training.features import booleans, categories, numbers
 from ai_factory_spec import UseCase
 from sklearn.compose import ColumnTransformer
 

@@ -1,0 +1,1 @@
+"""Files in, files out, a chunk at a time; continued after a kill."""

@@ -1,0 +1,1 @@
+"""The project command's sub-commands and what they print."""

@@ -1,0 +1,1 @@
+"""The rows: where they come from, the contract they keep, what is cleansed, hidden and kept aside."""

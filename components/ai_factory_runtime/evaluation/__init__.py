@@ -1,0 +1,1 @@
+"""How good a model is, with intervals, and the gates that hold it to what was agreed."""

@@ -1,0 +1,1 @@
+"""What is captured, compared and told: drift of five kinds, late labels, retraining, notices."""

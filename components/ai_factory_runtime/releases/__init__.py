@@ -1,0 +1,1 @@
+"""Versions: registry, approvals, stages, fleets of many models, and what made each."""

@@ -1,0 +1,1 @@
+"""A challenger's way through a stage's traffic: state, observations, tests, decisions."""

@@ -1,0 +1,136 @@
+"""What SageMaker captured of an endpoint -> the captures that `monitor` reads.
+
+    python -m ai_factory_runtime.serving.endpoint_capture SOURCE TARGET      # the model package is the one AI_FACTORY_MODEL names
+
+SageMaker keeps requests and answers as JSON lines in folders by hour, each body as it went over the wire. Here each body is
+read by the schema that the service itself used, so the monitor sees exactly the rows that the model saw. An exchange that
+cannot be told apart (an answer in CSV names no model) or was refused is counted and passed over.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from ai_factory_spec import UseCase, load_usecase
+
+from ai_factory_runtime.base.atomic import write_atomically
+from ai_factory_runtime.base.errors import PiiKeyMissing
+from ai_factory_runtime.base.prediction import Signature
+from ai_factory_runtime.base.project import PROJECT_VARIABLE, USECASE_FILE
+from ai_factory_runtime.model_package.package import SIGNATURE
+from ai_factory_runtime.monitoring.labels import protected_ids
+from ai_factory_runtime.serving.requests import RequestRefused, RequestSchema
+
+FILE = "endpoint.jsonl"
+CONVERTED = "converted"
+
+
+class _Unusable(Exception):  # noqa: N818 - a reason to pass an exchange over
+    """Why an exchange is passed over."""
+
+
+def convert(source: Path, target: Path, signature: Signature, usecase: UseCase) -> Counter[str]:
+    """Write every usable exchange under `source` to one file in `target`; how many were converted, and why others were not.
+
+    Without a usable exchange nothing is written.
+    """
+    names = {c.name for c in usecase.data.contract.columns} - {c.name for c in signature.features}
+    own = usecase.data.id if usecase.data.id in names else None
+    schema, counts, lines = RequestSchema(signature.features, frozenset(names), own), Counter[str](), []
+    for record in _records(source):
+        try:
+            entries = _entries(record, schema, signature, usecase)
+        except _Unusable as reason:
+            counts[str(reason)] += 1
+            continue
+        lines += [json.dumps(entry, ensure_ascii=False) for entry in entries]
+        counts[CONVERTED] += 1
+    if lines:
+        target.mkdir(parents=True, exist_ok=True)
+        write_atomically(target / FILE, ("\n".join(lines) + "\n").encode())
+    return counts
+
+
+def _records(source: Path) -> Iterator[dict[str, Any] | None]:
+    for path in sorted(source.rglob("*.jsonl")):
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                record = json.loads(line)
+            except ValueError:
+                record = None
+            yield record if isinstance(record, dict) else None
+
+
+def _entries(
+    record: dict[str, Any] | None, schema: RequestSchema, signature: Signature, usecase: UseCase
+) -> list[dict[str, Any]]:
+    """One entry for each row of an exchange, as `capture` writes them. Raises _Unusable."""
+    try:
+        if record is None:
+            raise _Unusable("a damaged line")
+        captured, about = record["captureData"], record["eventMetadata"]
+        asked, answered = captured["endpointInput"], captured["endpointOutput"]
+        if "json" not in str(answered["observedContentType"]):
+            raise _Unusable("the answer is not JSON, so it names no model")
+        answer = json.loads(_body(answered))
+        model, predictions = answer["model"], answer["predictions"]
+        rows = schema.read(_body(asked), text="csv" in str(asked["observedContentType"])).rows
+    except RequestRefused:
+        raise _Unusable("the request was refused") from None
+    except (KeyError, TypeError, ValueError):
+        raise _Unusable("not an exchange with this service") from None
+    if len(rows) != len(predictions):
+        raise _Unusable("not an exchange with this service")
+    # The id by which the caller knows the request: its own, else the one in the answer; true values come with it later.
+    request = about.get("inferenceId") or answer.get("request_id") or about["eventId"]
+    common = {"at": about["inferenceTime"], "request": request, **{k: model[k] for k in ("version", "digest")}}
+    ids = _ids(rows.ids, usecase) or [None] * len(rows)
+    return [
+        {**common, "position": i, "id": ids[i], "row": row, "prediction": p["prediction"], "probabilities": _shares(p, signature)}
+        for i, (row, p) in enumerate(zip(rows.plain(), predictions, strict=True))
+    ]  # fmt: skip
+
+
+def _ids(values: Sequence[Any] | None, usecase: UseCase) -> list[str | None] | None:
+    """The rows' ids as the PII policy leaves them; without the key that it needs there are none."""
+    if values is None:
+        return None
+    try:
+        kept = protected_ids(usecase, pd.Series(values, dtype=object))
+    except PiiKeyMissing:
+        return None
+    return [None if pd.isna(value) else str(value) for value in kept]
+
+
+def _shares(prediction: dict[str, Any], signature: Signature) -> list[float] | None:
+    shares = prediction.get("probability")
+    return None if shares is None else [shares[name] for name in signature.classes]
+
+
+def _body(part: dict[str, Any]) -> bytes:
+    data = str(part["data"])
+    return base64.b64decode(data) if part.get("encoding") == "BASE64" else data.encode()
+
+
+def main(source: Path, target: Path, package: Path, root: Path) -> None:
+    """Convert and say what became of the exchanges, on standard error."""
+    signature = Signature.from_json((package / SIGNATURE).read_text(encoding="utf-8"))
+    counts = convert(source, target, signature, load_usecase(root / USECASE_FILE))
+    sys.stderr.write("".join(f"{n} {what}\n" for what, n in counts.most_common()) or "no exchanges were captured\n")
+
+
+if __name__ == "__main__":
+    main(
+        source=Path(sys.argv[1]),
+        target=Path(sys.argv[2]),
+        package=Path(os.environ["AI_FACTORY_MODEL"]),
+        root=Path(os.environ[PROJECT_VARIABLE]),
+    )

@@ -1,0 +1,131 @@
+"""Serving: the model deployed in a stage, as a process that answers until it is told to end.
+
+The model is loaded before the service listens, and only where it may answer: outside dev it must be approved. Nothing
+here imports the registry or its libraries.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import sys
+
+from fastapi import FastAPI
+
+from ai_factory_runtime.base.project import Project
+from ai_factory_runtime.base.refusals import AddressUnavailable
+from ai_factory_runtime.monitoring.capture import Capture
+from ai_factory_runtime.monitoring.kept_ids import id_keeper
+from ai_factory_runtime.releases.lineage import code_sha256
+from ai_factory_runtime.serving.endpoint import Endpoint
+from ai_factory_runtime.serving.fleet_endpoint import FleetEndpoint, capture_each
+from ai_factory_runtime.serving.router import open_answering
+from ai_factory_runtime.serving.service import Limits, Service, now
+
+MAX_CONNECTIONS = 256
+BACKLOG = 1024
+SHUTDOWN_SECONDS = 10
+SWITCH_SECONDS = 0.0005  # a thread that writes captures gives way to an answer this soon
+CAPTURE_VARIABLE = "AI_FACTORY_CAPTURE_RATE"
+SECONDS_VARIABLE = "AI_FACTORY_REQUEST_SECONDS"
+
+_log = logging.getLogger(__name__)
+
+
+def create_app(project: Project, stage: str, *, capture_rate: float | None = None) -> FastAPI:
+    """The service for the model deployed in `stage`, loaded and ready.
+
+    `capture_rate` is the share of requests kept for the monitor; None: $AI_FACTORY_CAPTURE_RATE, else all. Raises
+    NothingDeployed, NotApproved, ReleaseInvalid, UnknownStage, ModelUnusable.
+    """
+    answering = open_answering(project, stage)
+    rate = _capture_rate() if capture_rate is None else capture_rate
+
+    def capture_of(project: Project, endpoint: Endpoint) -> Capture:
+        return Capture(
+            project.captures / stage, endpoint.schema.features, rate,
+            code=code_sha256(project.root), keep_ids=id_keeper(project.usecase),
+        )  # fmt: skip
+
+    if isinstance(answering, FleetEndpoint):
+        capture: Capture = capture_each(project, answering, capture_of)
+    else:
+        capture = capture_of(project, answering.endpoint)
+    title = project.usecase.title or project.usecase.name
+    return Service(answering, capture, title=title, limits=Limits(seconds=_request_seconds()))
+
+
+def serve(project: Project, stage: str, host: str = "127.0.0.1", port: int = 8080) -> None:
+    """Answer requests until SIGTERM or Ctrl-C; requests under way are finished first.
+
+    Raises what `create_app` raises, and AddressUnavailable, before anything listens.
+    """
+    import uvicorn
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    _log_to_stderr()
+    app = create_app(project, stage)
+    listener = _listen(host, port)
+    sys.setswitchinterval(SWITCH_SECONDS)
+    threadpool_limits(limits=1)  # one row gains nothing from more threads, and waking them costs more than the answer
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app, log_config=None, access_log=False, server_header=False, limit_concurrency=MAX_CONNECTIONS,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS, lifespan="on",
+        )
+    )  # fmt: skip
+    shown = f"[{host}]" if ":" in host else host
+    _log.info(
+        "%s",
+        json.dumps(
+            {"at": now(), "event": "listening", "url": f"http://{shown}:{listener.getsockname()[1]}", "stage": stage}
+        ),
+    )
+    server.run(sockets=[listener])
+
+
+def _capture_rate() -> float:
+    try:
+        return min(1.0, max(0.0, float(os.environ.get(CAPTURE_VARIABLE, "1"))))
+    except ValueError:
+        return 1.0
+
+
+def _request_seconds() -> float:
+    """The longest a model may take for a call: $AI_FACTORY_REQUEST_SECONDS, else what the service allows itself."""
+    try:
+        return max(0.1, float(os.environ.get(SECONDS_VARIABLE, Limits().seconds)))
+    except ValueError:
+        return Limits().seconds
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket bound to the address. Raises AddressUnavailable."""
+    if not 0 <= port <= 65_535:  # the operating system would take it modulo 65,536
+        raise AddressUnavailable(host=host, port=port, problem="a port is a number from 0 to 65535")
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)  # from here on callers wait instead of being refused
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        problem = error.strerror or str(error)
+        raise AddressUnavailable(host=host, port=port, problem=problem) from error
+    return listener
+
+
+def _log_to_stderr() -> None:
+    """One JSON object a line for our own events; warnings and errors of others as they come."""
+    # Not in the lines, and looked up for each of them otherwise.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("ai_factory_runtime").setLevel(logging.INFO)

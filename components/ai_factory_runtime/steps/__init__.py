@@ -1,0 +1,1 @@
+"""The training pipeline, one function a step; alone, in a row, or exported for SageMaker."""

@@ -1,0 +1,1 @@
+"""From rows to a model: splits, features, candidates, search, calibration, threshold, leaks."""
