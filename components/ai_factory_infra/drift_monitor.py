@@ -1,7 +1,8 @@
-"""DriftMonitor: `<command> monitor` on a schedule, its answer as a CloudWatch metric, an alarm on the metric.
+"""DriftMonitor: `<command> monitor` on a schedule, its answer as CloudWatch metrics, an alarm on each.
 
 SageMaker Model Monitor is closed to new customers; this needs only a processing job of the project's own image.
-Costs when idle: one metric and one alarm. Limits: 256 characters for a pipeline's name, 255 for an alarm's. AWS: "Embedding metrics within logs", "Using Amazon CloudWatch alarms".
+Costs when idle: two metrics and two alarms. Limits: 256 characters for a pipeline's name, 255 for an alarm's.
+AWS: "Embedding metrics within logs", "Using Amazon CloudWatch alarms".
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import pulumi
 import pulumi_aws as aws
 
 from ai_factory_infra.container_pipeline import ContainerPipeline
+from ai_factory_infra.drift_metrics import DRIFT, PREDICTION_SHIFT
 from ai_factory_infra.inputs import CommandInputs
 from ai_factory_infra.naming import prefix
 from ai_factory_infra.policies import Folder
@@ -39,19 +41,29 @@ def alarm_name(project: str, stage: str) -> str:
     return f"{prefix(project, stage)}-drift"
 
 
-class DriftMonitor(pulumi.ComponentResource):
-    """The monitor's pipeline and the drift alarm.
+def shift_alarm_name(project: str, stage: str) -> str:
+    """The name of a stage's alarm on the shift of its predictions; not one that takes a version back.
 
-    The alarm keeps its state between two looks: one look that finds drift raises it once, and the next that finds none
+    A look comes once a day, a rollout is over within the hour: an alarm that is still raised for the last model would refuse
+    the next one, which is to put it right.
+    """
+    return f"{prefix(project, stage)}-prediction-shift"
+
+
+class DriftMonitor(pulumi.ComponentResource):
+    """The monitor's pipeline, the alarm on drift of any kind, and the one on the shift of the predictions alone.
+
+    An alarm keeps its state between two looks: one look that finds drift raises it once, and the next that finds none
     clears it. It never fires again and again while drift lasts.
     """
 
     pipeline_name: pulumi.Output[str]
     alarm: pulumi.Output[str]
+    shift_alarm: pulumi.Output[str]
 
     def __init__(self, name: str, args: DriftMonitorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("ai-factory:index:DriftMonitor", name, {}, opts)
-        child = pulumi.ResourceOptions(parent=self)
+        self._name = name
         inputs, labels = {"rows": args["rows"], "model": args["model"]}, args.get("labels")
         if labels is not None:
             inputs["labels"] = labels
@@ -80,24 +92,45 @@ class DriftMonitor(pulumi.ComponentResource):
                 "permissions_boundary_arn": args.get("permissions_boundary_arn"),
                 "role_arns": args.get("role_arns", {}),
             },
-            opts=child,
+            opts=pulumi.ResourceOptions(parent=self),
         )
-        alarm = aws.cloudwatch.MetricAlarm(
-            f"{name}-drift",
-            name=alarm_name(args["project"], args["stage"]),
-            alarm_description="Data, predictions, quality, relation or code drifted. See the newest report; playbook: monitor-a-model.",
+        found = self._alarm(
+            args,
+            alarm_name(args["project"], args["stage"]),
+            "Data, predictions, quality, relation or code drifted.",
+            metric=DRIFT,
+            comparison="GreaterThanOrEqualToThreshold",
+        )
+        shifted = self._alarm(
+            args,
+            shift_alarm_name(args["project"], args["stage"]),
+            "The predictions moved further than the use case allows: another population, or another model than was meant.",
+            metric=PREDICTION_SHIFT,
+            comparison="GreaterThanThreshold",
+        )
+        self.pipeline_name, self.alarm, self.shift_alarm = pipeline.pipeline_name, found.name, shifted.name
+        self.register_outputs(
+            {"pipeline_name": self.pipeline_name, "alarm": self.alarm, "shift_alarm": self.shift_alarm}
+        )
+
+    def _alarm(
+        self, args: DriftMonitorArgs, name: str, what: str, *, metric: str, comparison: str
+    ) -> aws.cloudwatch.MetricAlarm:
+        """An alarm on a metric that only a look publishes; between two looks it keeps its state."""
+        return aws.cloudwatch.MetricAlarm(
+            f"{self._name}-{metric.replace('_', '-')}",
+            name=name,
+            alarm_description=f"{what} See the newest report; playbook: monitor-a-model.",
             namespace=NAMESPACE,
-            metric_name="drift",
+            metric_name=metric,
             dimensions={"project": args["project"], "stage": args["stage"]},
             statistic="Maximum",
             period=3600,
             evaluation_periods=1,
-            comparison_operator="GreaterThanOrEqualToThreshold",
+            comparison_operator=comparison,
             threshold=1,
             treat_missing_data="ignore",
             alarm_actions=[args["alerts_topic_arn"]],
             ok_actions=[args["alerts_topic_arn"]],
-            opts=child,
+            opts=pulumi.ResourceOptions(parent=self),
         )
-        self.pipeline_name, self.alarm = pipeline.pipeline_name, alarm.name
-        self.register_outputs({"pipeline_name": self.pipeline_name, "alarm": self.alarm})

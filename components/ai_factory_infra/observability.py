@@ -66,8 +66,13 @@ def dashboard(args: ObservabilityArgs, *, region: str, alarms: str) -> dict[str,
             ),
             _chart("Latency, µs", region, [_metric(serving, "ModelLatency", s) for s in ("p50", "p99")]),
         ]
-    drift = ["AIFactory", "drift", "project", args["project"], "stage", args["stage"], {"stat": "Maximum"}]
-    charts.append(_chart("Drift (1: found)", region, [drift]))
+    looked = ["AIFactory", "{}", "project", args["project"], "stage", args["stage"]]
+    charts += [
+        _chart("Drift (1: found)", region, [_metric(looked, "drift", "Maximum")]),
+        _chart(
+            "Shift of the predictions (1: as much as allowed)", region, [_metric(looked, "prediction_shift", "Maximum")]
+        ),
+    ]
     for title, pipeline in args.get("pipelines", {}).items():
         runs = ["AWS/Sagemaker/ModelBuildingPipeline", "{}", "PipelineName", pipeline]
         charts.append(

@@ -461,9 +461,13 @@ def test_true_values_are_joined_where_the_stack_says_that_there_are_some(stacks:
 
 
 def test_the_drift_alarm_keeps_its_state_between_two_looks(stacks: Mapping[str, Registered]) -> None:
-    alarm = stacks["monitoring"].only(ALARM).inputs
-    assert alarm["treatMissingData"] == "ignore"
-    assert (alarm["namespace"], alarm["metricName"]) == ("AIFactory", "drift")
+    alarm = stacks["monitoring"].named(ALARM, "-drift").inputs
+    shift = stacks["monitoring"].named(ALARM, "-prediction-shift").inputs
+    assert alarm["treatMissingData"] == shift["treatMissingData"] == "ignore"
+    assert [(a["namespace"], a["metricName"]) for a in (alarm, shift)] == [
+        ("AIFactory", "drift"),
+        ("AIFactory", "prediction_shift"),
+    ]
     script = json.loads(stacks["monitoring"].only(PIPELINE).inputs["pipelineDefinition"])["Steps"][0]["Arguments"]
     text = " ".join(script["AppSpecification"]["ContainerArguments"])
     assert '"Namespace":"AIFactory"' in text

@@ -7,6 +7,7 @@ import os
 import re
 import stat
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,10 +109,15 @@ class Container:
         self.input, self.output = root / "input", root / "output"
         for folder in (self.home / "data", self.home / "artifacts", root / "bin"):
             folder.mkdir(parents=True)
+        self.python("exit 1")
 
-    def program(self, name: str, script: str) -> None:
+    def python(self, script: str) -> None:
+        """A stand-in for modules of the runtime; what a step asks of Python itself is answered by Python."""
+        self.program("python", script, first=f'if [ "$1" = -c ]; then exec {sys.executable} "$@"; fi')
+
+    def program(self, name: str, script: str, *, first: str = "") -> None:
         path = self.root / "bin" / name
-        path.write_text(f'#!/bin/sh\necho "{name} $*" >> "{self.root}/calls"\n{script}\n', encoding="utf-8")
+        path.write_text(f'#!/bin/sh\n{first}\necho "{name} $*" >> "{self.root}/calls"\n{script}\n', encoding="utf-8")
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
     def file(self, path: str, text: str = "x") -> None:
@@ -165,13 +171,16 @@ def test_one_table_that_cannot_be_scored_fails_the_job(container: Container) -> 
     assert container.run(scoring("churn", "prod")).returncode == 1
 
 
+EMPTY = """'{"too_small": false, "predictions": []}'"""
 MONITOR = monitoring("churn", "dev", project="churn", namespace="AIFactory", captured=False)
 
 
 @pytest.mark.parametrize(("code", "drift"), [(0, 0), (3, 1)])
 def test_the_monitors_answer_becomes_a_metric(container: Container, code: int, drift: int) -> None:
     container.file("input/rows/a.csv")
-    container.program("churn", f"mkdir -p artifacts/reports/dev; echo > artifacts/reports/dev/drift.json; exit {code}")
+    container.program(
+        "churn", f"mkdir -p artifacts/reports/dev; echo {EMPTY} > artifacts/reports/dev/drift.json; exit {code}"
+    )
     done = container.run(MONITOR)
     assert done.returncode == 0, done.stderr
     found = metric(done.stdout)
@@ -183,6 +192,61 @@ def test_the_monitors_answer_becomes_a_metric(container: Container, code: int, d
     ]
     assert re.fullmatch(r"\d{13}", str(about["Timestamp"]))
     assert (container.output / "reports/dev/drift.json").exists()
+
+
+def report(*shifts: tuple[float, float], small: bool = False) -> str:
+    """A report whose predictions moved by (value, limit) each."""
+    findings = [{"statistic": "psi", "value": value, "limit": limit} for value, limit in shifts]
+    return json.dumps({"too_small": small, "predictions": [{"name": "prediction", "findings": findings}]})
+
+
+WRITES = (
+    'n=$(ls artifacts/reports | wc -l); mkdir artifacts/reports/$n; cp "$2" artifacts/reports/$n/drift.json; exit 3'
+)
+
+
+@pytest.mark.parametrize(
+    ("reports", "shift"),
+    [
+        ([report((0.1, 0.2))], 0.5),
+        ([report((0.1, 0.2), (0.5, 0.25)), report((0.3, 0.3))], 2.0),
+        ([report((0.9, 0.1), small=True), report((0.05, 0.2))], 0.25),
+        ([report((0.1, 0.0))], 2),
+        ([report((0.0, 0.0))], 0),
+    ],
+)
+def test_the_shift_of_the_predictions_becomes_a_metric_of_its_own(
+    container: Container, reports: list[str], shift: float
+) -> None:
+    """As a multiple of what the use case allows, so that one alarm fits every use case and every window."""
+    (container.home / "artifacts" / "reports").mkdir()
+    for i, text in enumerate(reports):
+        container.file(f"input/rows/{i}.csv", text)
+    container.program("churn", WRITES)
+    done = container.run(MONITOR)
+    assert done.returncode == 0, done.stderr
+    drift, moved = (json.loads(x) for x in done.stdout.splitlines() if x.startswith("{"))
+    about = moved.pop("_aws")
+    assert (drift["drift"], moved) == (1, {"project": "churn", "stage": "dev", "prediction_shift": shift})
+    assert about["CloudWatchMetrics"][0]["Metrics"] == [{"Name": "prediction_shift"}]
+    assert about["CloudWatchMetrics"][0]["Dimensions"] == [["project", "stage"]]
+
+
+@pytest.mark.parametrize("text", [report(), report((9, 1), small=True), '{"too_small": false, "predictions": []}'])
+def test_without_answers_to_judge_nothing_is_said_of_their_shift(container: Container, text: str) -> None:
+    (container.home / "artifacts" / "reports").mkdir()
+    container.file("input/rows/a.csv", text)
+    container.program("churn", WRITES)
+    assert "prediction_shift" not in container.run(MONITOR).stdout
+
+
+def test_a_report_that_cannot_be_read_fails_the_job(container: Container) -> None:
+    (container.home / "artifacts" / "reports").mkdir()
+    container.file("input/rows/a.csv", '{"predictions"')
+    container.program("churn", WRITES)
+    done = container.run(MONITOR)
+    assert done.returncode != 0
+    assert "drift" not in done.stdout
 
 
 def test_drift_in_one_of_several_tables_is_drift(container: Container) -> None:
@@ -209,17 +273,17 @@ def test_without_rows_there_is_no_answer(container: Container) -> None:
 
 
 def test_captured_requests_are_converted_and_looked_at(container: Container) -> None:
-    container.program("python", 'mkdir -p "$4"; echo {} > "$4/endpoint.jsonl"')
+    container.python('mkdir -p "$4"; echo {} > "$4/endpoint.jsonl"')
     container.program("churn", "mkdir -p artifacts/reports; exit 3")
     done = container.run(monitoring("churn", "dev", project="churn", namespace="AIFactory", captured=True))
     assert done.returncode == 0, done.stderr
-    assert container.calls[0].startswith("python -m ai_factory_runtime.endpoint_capture")
+    assert container.calls[0].startswith("python -m ai_factory_runtime.serving.endpoint_capture")
     assert container.calls[1] == "churn monitor --stage dev --no-notify"
     assert metric(done.stdout)["drift"] == 1
 
 
 def test_true_values_come_along_where_there_are_some(container: Container) -> None:
-    container.program("python", 'mkdir -p "$4"; echo {} > "$4/endpoint.jsonl"')
+    container.python('mkdir -p "$4"; echo {} > "$4/endpoint.jsonl"')
     container.program("churn", "mkdir -p artifacts/reports")
     script = monitoring("churn", "dev", project="churn", namespace="AIFactory", captured=True, labelled=True)
     assert container.run(script).returncode == 0
@@ -229,7 +293,7 @@ def test_true_values_come_along_where_there_are_some(container: Container) -> No
 
 
 def test_an_endpoint_that_nobody_asked_is_not_reported_as_drifting_or_broken(container: Container) -> None:
-    container.program("python", "exit 0")
+    container.python("exit 0")
     container.program("churn", "exit 1")
     done = container.run(monitoring("churn", "dev", project="churn", namespace="AIFactory", captured=True))
     assert (done.returncode, done.stdout) == (0, "no rows to look at\n")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pulumi
 from ai_factory_infra.config import COMMAND, IMAGE_TAG, StackConfig, flag, load, text
-from ai_factory_infra.drift_monitor import DriftMonitor, alarm_name
+from ai_factory_infra.drift_monitor import DriftMonitor, alarm_name, shift_alarm_name
 from ai_factory_infra.observability import Observability
 from ai_factory_infra.stage import Stage
 from ai_factory_infra.steps import Machine
@@ -64,7 +64,8 @@ monitor = DriftMonitor(
 {%- endif %}
         "machine": Machine(instance_type=config.instance_type),
         "network": foundation.network,
-        "permissions_boundary_arn": config.permissions_boundary_arn,
+        "permissions_boundary_arn": foundation.boundary(config.permissions_boundary_arn),
+        "role_arns": config.role_arns,
     },
     stage.options,
 )
@@ -76,12 +77,13 @@ dashboard = Observability(
         "stage": stage.name,
 {%- if mode == "batch" %}
         "pipelines": {name: stage.named(name) for name in ("training", "scoring", "monitor")},
-        "alarm_names": [alarm_name(config.project, stage.name)],
+        "alarm_names": [alarm_name(config.project, stage.name), shift_alarm_name(config.project, stage.name)],
 {%- else %}
         "endpoint_name": stage.named("{{ "endpoint" if mode == "realtime" else mode }}"),
         "pipelines": {name: stage.named(name) for name in ("training", "monitor")},
         "alarm_names": [
             alarm_name(config.project, stage.name),
+            shift_alarm_name(config.project, stage.name),
 {%- for alarm in {"realtime": ["errors", "latency"], "serverless": ["errors", "latency", "concurrency"], "async": ["errors", "latency", "waiting", "lost"]}[mode] %}
             stage.named("{{ "endpoint" if mode == "realtime" else mode }}-{{ alarm }}"),
 {%- endfor %}
@@ -92,5 +94,6 @@ dashboard = Observability(
 )
 
 pulumi.export("drift_alarm", monitor.alarm)
+pulumi.export("prediction_shift_alarm", monitor.shift_alarm)
 pulumi.export("pipeline", monitor.pipeline_name)
 pulumi.export("dashboard", dashboard.dashboard)

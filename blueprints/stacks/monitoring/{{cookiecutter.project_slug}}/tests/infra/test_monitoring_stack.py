@@ -26,12 +26,20 @@ def test_the_job_is_this_repositorys_own_monitor_without_a_network(stacks: Mappi
 
 
 def test_drift_is_told_and_heard_by_the_door_to_training(stacks: Mapping[str, Registered]) -> None:
-    alarm = stacks["monitoring"].only("aws:cloudwatch/metricAlarm:MetricAlarm").inputs
+    alarm = stacks["monitoring"].named("aws:cloudwatch/metricAlarm:MetricAlarm", "-drift").inputs
     assert alarm["alarmActions"] == [stacks["foundation"].outputs["alerts_topic_arn"]]
     assert alarm["treatMissingData"] == "ignore"
     rules = stacks["training"].of("aws:cloudwatch/eventRule:EventRule") if "training" in stacks else []
     heard = [json.loads(r.inputs["eventPattern"])["detail"] for r in rules if r.name.endswith("-retrain-drift")]
     assert [detail["alarmName"] for detail in heard] in ([], [[alarm["name"]]])
+
+
+def test_a_shift_of_the_predictions_is_told_and_takes_no_version_back(stacks: Mapping[str, Registered]) -> None:
+    alarm = stacks["monitoring"].named("aws:cloudwatch/metricAlarm:MetricAlarm", "-prediction-shift").inputs
+    assert alarm["alarmActions"] == [stacks["foundation"].outputs["alerts_topic_arn"]]
+    assert (alarm["metricName"], alarm["threshold"]) == ("prediction_shift", 1)
+    endpoints = stacks["serving"].of("aws:sagemaker/endpoint:Endpoint")
+    assert alarm["name"] not in json.dumps([e.inputs.get("deploymentConfig") for e in endpoints])
 
 
 def test_the_monitor_waits_for_a_release(stacks: Mapping[str, Registered]) -> None:
