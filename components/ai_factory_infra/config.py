@@ -1,6 +1,7 @@
 """A stack's configuration as one frozen, typed value: `load` reads it and reports every problem at once.
 
-A program states what it reads as a dataclass whose fields are made by `text`, `choice`, `number`, `whole` and `flag`:
+A program states what it reads as a dataclass whose fields are made by `text`, `choice`, `number`, `whole`, `flag`, `names`
+and `pairs`:
 
     @dataclass(frozen=True, slots=True)
     class Config(StackConfig):
@@ -12,7 +13,7 @@ A field without a default is required, so a misspelt key cannot pass unnoticed.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
@@ -90,6 +91,19 @@ def names(pattern: str, allowed: str) -> Any:
     return _setting(read, "")
 
 
+def pairs(pattern: str, allowed: str, *keys: str) -> Any:
+    """A mapping, written `name=value` with commas between; empty by default. `keys`: the names allowed, or none for any."""
+
+    def read(raw: str) -> dict[str, str]:
+        entries = [entry.strip().partition("=") for entry in raw.split(",") if entry.strip()]
+        found = {name.strip(): value.strip() for name, _, value in entries}
+        if not all(re.fullmatch(pattern, value) for value in found.values()) or (keys and set(found) - set(keys)):
+            raise ValueError(allowed)
+        return found
+
+    return _setting(read, "")
+
+
 # What `text` is given for values that several stacks read: the pattern and what it allows.
 COMMAND = (r"[a-z][a-z0-9_-]{0,63}", "the project command, such as churn")
 IMAGE_TAG = (r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", "1 to 128 letters, digits, dots, hyphens and underscores")
@@ -97,6 +111,7 @@ RELEASE = (
     r"|[A-Za-z0-9][A-Za-z0-9._-]{0,127}",
     "a folder under releases/ in the artifacts bucket, or empty: no model yet",
 )
+BUCKET = (r"|[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "the name of a bucket that exists, or empty: one is made")
 SLUG = r"(?=.{1,40}$)[a-z0-9](-*[a-z0-9])*"
 
 
@@ -110,6 +125,9 @@ class StackConfig:
     organization: str = text(r"[A-Za-z0-9_.-]+", "the organization in Pulumi Cloud", default="organization")
     risk_tier: str = choice("low", "medium", "high")
     permissions_boundary_arn: str = text(r"|arn:[\w-]+:iam::\d{12}:policy/.+", "the ARN of an IAM policy", default="")
+    role_arns: Mapping[str, str] = pairs(
+        r"arn:[\w-]+:iam::\d{12}:role/.+", "roles that exist, by the part that assumes them: job=ARN, run=ARN"
+    )
 
 
 def load(kind: type[C]) -> C:
@@ -126,6 +144,13 @@ def load(kind: type[C]) -> C:
             values[entry.name] = entry.metadata["read"](default if raw is None else raw)
         except ValueError as allowed:
             problems.append(f"{entry.name}: got {raw!r}; allowed: {allowed}")
+    project = str(values.get("project", ""))
+    if project and not pulumi.get_project().startswith(f"{project}-"):
+        # Names begin with the project: another one would make everything anew beside what there is, and delete that.
+        problems.append(
+            f"project: got {project!r}, but this is {pulumi.get_project()}; a use case that is called otherwise gets stacks of "
+            "its own: generate its repository, bring it up, then destroy this one"
+        )
     if problems:
         lines = "\n".join(f"  {p}" for p in problems)
         raise ConfigError(

@@ -13,26 +13,27 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Sequence
-from typing import NotRequired, TypedDict
+from typing import NotRequired
 
 import pulumi
 import pulumi_aws as aws
 
 from ai_factory_infra.account import Account
 from ai_factory_infra.dependency import MODES, Mode
-from ai_factory_infra.execution_role import ExecutionRole
+from ai_factory_infra.inputs import RoleInputs
 from ai_factory_infra.limits import LOG_RETENTION_DAYS, SECURITY_GROUPS, SUBNETS
+from ai_factory_infra.pipeline_parts import role
 from ai_factory_infra.policies import write_flow_log
 from ai_factory_infra.problems import Problems
 
 ZONES = 2
 
 
-class NetworkArgs(TypedDict):
+class NetworkArgs(RoleInputs):
     """`mode`: create, existing or skip. `existing` takes `subnet_ids` and `security_group_ids`.
 
     `create` takes `cidr` (a /16 to /24, split between two zones), `buckets` (names; the only ones that can be reached),
-    `logs_key_arn` and `log_retention_days` for the flow log.
+    `logs_key_arn` and `log_retention_days` for the flow log. `role_arns`: a role that exists, for the part `flow`.
     """
 
     mode: Mode | str
@@ -42,7 +43,6 @@ class NetworkArgs(TypedDict):
     buckets: NotRequired[Sequence[pulumi.Input[str]]]
     logs_key_arn: NotRequired[pulumi.Input[str]]
     log_retention_days: NotRequired[int]
-    permissions_boundary_arn: NotRequired[pulumi.Input[str] | None]
 
 
 class Network(pulumi.ComponentResource):
@@ -151,22 +151,14 @@ class Network(pulumi.ComponentResource):
             kms_key_id=args.get("logs_key_arn"),
             opts=child,
         )
-        role = ExecutionRole(
-            f"{name}-flow",
-            {
-                "service": "vpc-flow-logs.amazonaws.com",
-                "statements": write_flow_log(group.arn),
-                "permissions_boundary_arn": args.get("permissions_boundary_arn"),
-            },
-            opts=child,
-        )
+        writer = role(self, name, "flow", write_flow_log(group.arn), args, "vpc-flow-logs.amazonaws.com")
         aws.ec2.FlowLog(
             f"{name}-flow",
             vpc_id=vpc.id,
             traffic_type="ALL",
             log_destination_type="cloud-watch-logs",
             log_destination=group.arn,
-            iam_role_arn=role.arn,
+            iam_role_arn=writer.arn,
             opts=child,
         )
 

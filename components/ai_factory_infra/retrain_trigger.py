@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired
 
 import pulumi
 import pulumi_aws as aws
 
 from ai_factory_infra import policies
 from ai_factory_infra.execution_role import ExecutionRole
+from ai_factory_infra.inputs import RoleInputs
 from ai_factory_infra.limits import LOGICAL_NAME
+from ai_factory_infra.pipeline_parts import role
 from ai_factory_infra.policies import Statement
 from ai_factory_infra.problems import Problems
 from ai_factory_infra.schedules import ScheduleError, eventbridge
@@ -26,11 +28,12 @@ HOUR = 3_600_000  # milliseconds
 SAME_START = 600_000  # two requests within the same ten minutes are one, whatever each of them saw
 
 
-class RetrainTriggerArgs(TypedDict):
+class RetrainTriggerArgs(RoleInputs):
     """`pipeline_name` is known before the pipeline is; `pipeline_arn` makes the trigger wait for it.
 
     `drift_alarm`: the name of the alarm to listen for, empty for none. `schedule`: five cron fields, UTC, or empty.
     `cooldown_hours`: drift starts nothing within so many hours of any run. `max_runs_per_day`: whatever starts them.
+    `role_arns`: roles that exist, for the parts `door`, `drift` and `clock`.
     """
 
     pipeline_name: str
@@ -40,7 +43,6 @@ class RetrainTriggerArgs(TypedDict):
     schedule: NotRequired[str]
     cooldown_hours: NotRequired[int]
     max_runs_per_day: NotRequired[int]
-    permissions_boundary_arn: NotRequired[pulumi.Input[str] | None]
 
 
 class RetrainTrigger(pulumi.ComponentResource):
@@ -52,7 +54,7 @@ class RetrainTrigger(pulumi.ComponentResource):
         check(name, args)
         super().__init__("ai-factory:index:RetrainTrigger", name, {}, opts)
         self._name, self._args, self._child = name, args, pulumi.ResourceOptions(parent=self)
-        role = self._role(
+        who = self._role(
             "door",
             "states.amazonaws.com",
             [
@@ -67,7 +69,7 @@ class RetrainTrigger(pulumi.ComponentResource):
         )
         door = aws.sfn.StateMachine(
             name,
-            role_arn=role.arn,
+            role_arn=who.arn,
             type="STANDARD",
             definition=json.dumps(
                 door_definition(args["pipeline_name"], args.get("cooldown_hours", 24), args.get("max_runs_per_day", 4))
@@ -86,12 +88,7 @@ class RetrainTrigger(pulumi.ComponentResource):
         self.register_outputs({"door_arn": self.door_arn})
 
     def _role(self, part: str, service: str, statements: list[Statement]) -> ExecutionRole:
-        boundary = self._args.get("permissions_boundary_arn")
-        return ExecutionRole(
-            f"{self._name}-{part}",
-            {"service": service, "statements": statements, "permissions_boundary_arn": boundary},
-            opts=self._child,
-        )
+        return role(self, self._name, part, statements, self._args, service)
 
     def _may_open(self) -> Statement:
         return {
@@ -114,7 +111,7 @@ class RetrainTrigger(pulumi.ComponentResource):
             ),
             opts=self._child,
         )
-        role = self._role("drift", "events.amazonaws.com", [self._may_open()])
+        who = self._role("drift", "events.amazonaws.com", [self._may_open()])
         letters = aws.sqs.QueuePolicy(
             f"{self._name}-undelivered",
             queue_url=queue.url,
@@ -139,7 +136,7 @@ class RetrainTrigger(pulumi.ComponentResource):
             f"{self._name}-drift",
             rule=rule.name,
             arn=self.door_arn,
-            role_arn=role.arn,
+            role_arn=who.arn,
             input=json.dumps({"reason": "drift"}),
             retry_policy={"maximum_retry_attempts": 3, "maximum_event_age_in_seconds": 3600},
             dead_letter_config={"arn": queue.arn},
@@ -153,7 +150,7 @@ class RetrainTrigger(pulumi.ComponentResource):
             "actions": ["sqs:SendMessage"],
             "resources": [queue.arn],
         }
-        role = self._role("clock", "scheduler.amazonaws.com", [self._may_open(), leave])
+        who = self._role("clock", "scheduler.amazonaws.com", [self._may_open(), leave])
         aws.scheduler.Schedule(
             self._name,
             schedule_expression=eventbridge(cron),
@@ -161,7 +158,7 @@ class RetrainTrigger(pulumi.ComponentResource):
             flexible_time_window={"mode": "OFF"},
             target={
                 "arn": self.door_arn,
-                "role_arn": role.arn,
+                "role_arn": who.arn,
                 "input": json.dumps({"reason": "schedule"}),
                 "retry_policy": {"maximum_retry_attempts": 3, "maximum_event_age_in_seconds": 3600},
                 "dead_letter_config": {"arn": queue.arn},

@@ -30,9 +30,10 @@ from ai_factory_infra.training_policies import announce_models, run_training
 
 
 class TrainingPipelineArgs(JobInputs):
-    """`definition`: the text that `export-pipeline` wrote. `model_package_group`: the name of the group. `data`: where the rows are. `artifacts`: registry, models and
-    runs, read before a run and written after it. `work`: what the steps of an execution hand to each other, its packages
-    among them, which the model package group refers to. `role_arns`: roles that exist, for the parts `job` and `run`.
+    """`definition`: the text that `export-pipeline` wrote. `model_package_group`: the name of the group. `data`: where
+    the rows are. `artifacts`: registry, models and runs, read before a run and written after it. `work`: what the
+    steps of an execution hand to each other, its packages among them, which the model package group refers to.
+    `role_arns`: roles that exist, for the parts `job` and `run`.
     """
 
     definition: str

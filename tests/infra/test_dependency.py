@@ -8,12 +8,14 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 import pytest
+from ai_factory_infra.config import ConfigError
 from ai_factory_infra.container_pipeline import ContainerPipeline
 from ai_factory_infra.execution_role import ExecutionRole
 from ai_factory_infra.key_set import KeySet
 from ai_factory_infra.secure_bucket import SecureBucket
 from ai_factory_infra.steps import Script
-from ai_factory_infra.testing import Registered, run_resources
+from ai_factory_infra.testing import Registered, run_program, run_resources, run_stage
+from helpers_infra import rendered
 
 ACCOUNT = "123456789012"
 KEY = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/0a1b"
@@ -94,3 +96,43 @@ def test_a_part_of_a_pipeline_takes_the_role_it_is_brought_and_the_others_get_th
     assert ROLE in found.only("aws:sagemaker/pipeline:Pipeline").inputs["pipelineDefinition"]
     handed = [s for _, s in found.statements() if "iam:PassRole" in s["Action"]]
     assert [s["Resource"] for s in handed] == [[ROLE]]
+
+
+# ---------------------------------------------------------------- the stacks
+KEYS = ", ".join(f"{kind}={KEY}" for kind in ("data", "alerts", "logs"))
+BROUGHT = {
+    "foundation": {"key_arns": KEYS, "data_bucket": "lake", "artifacts_bucket": "models", "captures_bucket": "asked", "network": "skip"},
+    "training": {"role_arns": f"job={ROLE}, run={ROLE}, door={ROLE}, drift={ROLE}"},
+    "serving": {"release": "1", "role_arns": f"container={ROLE}"},
+    "monitoring": {"role_arns": f"job={ROLE}, run={ROLE}, start={ROLE}"},
+}  # fmt: skip
+
+
+def test_a_stage_stands_on_keys_buckets_network_and_roles_that_exist() -> None:
+    found = run_stage(rendered(architecture="realtime") / "infra", "dev", config=BROUGHT)
+    made_types = {r.type for stack in found.values() for r in stack.resources}
+    assert not made_types & {"aws:kms/key:Key", "aws:iam/role:Role", "aws:ec2/vpc:Vpc"}
+    assert [b.name for b in found["foundation"].of("aws:s3/bucket:Bucket")] == ["churn-dev-accesses"]
+    assert found["foundation"].outputs["data_bucket"] == "lake"
+    assert found["serving"].only("aws:sagemaker/model:Model").inputs["executionRoleArn"] == ROLE
+    assert "s3://models/" in found["training"].only("aws:sagemaker/pipeline:Pipeline").inputs["pipelineDefinition"]
+
+
+@pytest.mark.parametrize(
+    ("stack", "config", "said"),
+    [
+        ("foundation", {"key_arns": "data=alias/x"}, "keys that exist: data=ARN"),
+        ("foundation", {"key_arns": f"gold={KEY}"}, "keys that exist: data=ARN"),
+        ("foundation", {"data_bucket": "s3://lake"}, "the name of a bucket that exists"),
+        ("training", {"role_arns": "job=jobs"}, "roles that exist, by the part"),
+    ],
+)
+def test_what_is_brought_is_named_as_aws_names_it(stack: str, config: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        run_program(rendered(architecture="realtime") / "infra" / stack, "dev", config=config)
+
+
+def test_a_use_case_that_is_called_otherwise_halfway_is_refused() -> None:
+    """Names begin with the project: another one would make everything anew and delete what there is."""
+    with pytest.raises(ConfigError, match=r"'renamed', but this is churn-foundation; .* stacks of its own"):
+        run_program(rendered(architecture="realtime") / "infra" / "foundation", "dev", config={"project": "renamed"})

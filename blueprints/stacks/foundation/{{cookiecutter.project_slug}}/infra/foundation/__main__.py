@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
 from ai_factory_infra.alert_topic import AlertTopic
-from ai_factory_infra.config import StackConfig, choice, flag, load, names, number, text, whole
+from ai_factory_infra.config import BUCKET, StackConfig, choice, flag, load, names, number, pairs, text, whole
 from ai_factory_infra.cost_guard import CostGuard
 from ai_factory_infra.dependency import MODES
-from ai_factory_infra.key_set import KeySet
+from ai_factory_infra.key_set import CLASSES, KeySet
 from ai_factory_infra.network import Network, NetworkArgs
 from ai_factory_infra.secure_bucket import SecureBucket
 from ai_factory_infra.stage import Stage
@@ -26,6 +27,12 @@ class Config(StackConfig):
     network_cidr: str = text(r"[\d.]+/\d+", "a private network, /16 to /24", default="10.60.0.0/20")
     subnet_ids: tuple[str, ...] = names(r"subnet-[0-9a-f]{8,17}", "ids such as subnet-0a1b2c3d, commas between")
     security_group_ids: tuple[str, ...] = names(r"sg-[0-9a-f]{8,17}", "ids such as sg-0a1b2c3d, commas between")
+    key_arns: Mapping[str, str] = pairs(
+        r"arn:[\w-]+:kms:.+", "keys that exist: data=ARN, alerts=ARN, logs=ARN", *CLASSES
+    )
+    data_bucket: str = text(*BUCKET, default="")
+    artifacts_bucket: str = text(*BUCKET, default="")
+    captures_bucket: str = text(*BUCKET, default="")
     capture_days: int = whole(1, 3650)
     log_retention_days: int = whole(1, 3653)
     protect: bool = flag()
@@ -34,7 +41,11 @@ class Config(StackConfig):
 config = load(Config)
 stage = Stage(config)
 
-keys = KeySet(stage.named("key"), {"protect": config.protect}, stage.options)
+keys = KeySet(
+    stage.named("key"),
+    {"mode": "existing" if config.key_arns else "create", "key_arns": config.key_arns, "protect": config.protect},
+    stage.options,
+)
 alerts = AlertTopic(
     stage.named("alerts"), {"kms_key_arn": keys.arns["alerts"], "email": config.alert_email}, stage.options
 )
@@ -56,8 +67,10 @@ accesses = SecureBucket(
 )
 
 
-def bucket(part: str, *folders: str, expire_days: int | None = None) -> SecureBucket:
-    """A bucket under the data key, its accesses logged."""
+def bucket(part: str, brought: str, *folders: str, expire_days: int | None = None) -> SecureBucket:
+    """A bucket under the data key, its accesses logged; or the one that is brought, as it is."""
+    if brought:
+        return SecureBucket(stage.named(part), {"mode": "existing", "bucket_name": brought}, stage.options)
     return SecureBucket(
         stage.named(part),
         {
@@ -71,9 +84,9 @@ def bucket(part: str, *folders: str, expire_days: int | None = None) -> SecureBu
     )
 
 
-data = bucket("data", "training", "scoring")
-artifacts = bucket("artifacts", "project", "releases", "scores", "reports")
-captures = bucket("captures", "requests", expire_days=config.capture_days)
+data = bucket("data", config.data_bucket, "training", "scoring")
+artifacts = bucket("artifacts", config.artifacts_bucket, "project", "releases", "scores", "reports")
+captures = bucket("captures", config.captures_bucket, "requests", expire_days=config.capture_days)
 
 wanted: NetworkArgs = {"mode": config.network}
 if config.network == "create":
@@ -83,6 +96,7 @@ if config.network == "create":
         "logs_key_arn": keys.arns["logs"],
         "log_retention_days": config.log_retention_days,
         "permissions_boundary_arn": config.permissions_boundary_arn,
+        "role_arns": config.role_arns,
     }
 else:
     wanted |= {"subnet_ids": config.subnet_ids, "security_group_ids": config.security_group_ids}

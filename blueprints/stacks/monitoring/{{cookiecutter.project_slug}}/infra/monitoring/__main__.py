@@ -65,6 +65,7 @@ monitor = DriftMonitor(
         "machine": Machine(instance_type=config.instance_type),
         "network": foundation.network,
         "permissions_boundary_arn": config.permissions_boundary_arn,
+        "role_arns": config.role_arns,
     },
     stage.options,
 )

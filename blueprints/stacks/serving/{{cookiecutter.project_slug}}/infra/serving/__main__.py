@@ -45,6 +45,7 @@ scoring = BatchInference(
         "machine": Machine(instance_type=config.instance_type),
         "network": foundation.network,
         "permissions_boundary_arn": config.permissions_boundary_arn,
+        "role_arns": config.role_arns,
     },
     stage.options,
 )
@@ -171,6 +172,7 @@ endpoint = {{ {"realtime": "Realtime", "async": "Async", "serverless": "Serverle
 {%- endif %}
         "log_retention_days": config.log_retention_days,
         "permissions_boundary_arn": config.permissions_boundary_arn,
+        "role_arns": config.role_arns,
     },
     stage.options,
 )

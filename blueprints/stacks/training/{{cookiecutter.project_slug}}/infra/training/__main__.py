@@ -48,6 +48,7 @@ training = TrainingPipeline(
         "machine": Machine(instance_type=config.instance_type),
         "network": foundation.network,
         "permissions_boundary_arn": config.permissions_boundary_arn,
+        "role_arns": config.role_arns,
     },
     stage.options,
 )
@@ -65,6 +66,7 @@ if config.retrain_on_drift or config.retrain_schedule:
             "cooldown_hours": config.cooldown_hours,
             "max_runs_per_day": config.max_runs_per_day,
             "permissions_boundary_arn": config.permissions_boundary_arn,
+            "role_arns": config.role_arns,
         },
         stage.options,
     )
