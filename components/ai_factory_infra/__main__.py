@@ -1,8 +1,9 @@
-"""`python -m ai_factory_infra preview|up|destroy|check --stage dev`: the stacks of one stage. `make infra-*` calls it."""
+"""`python -m ai_factory_infra COMMAND --stage dev`: the stacks of one stage. `make infra-*` calls it."""
 
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +15,16 @@ COMMANDS = {
     "up": "make or change every stack, in order",
     "destroy": "destroy every stack, last first",
     "check": "only look whether `up` could begin: program, account, state",
+    "rehearse": "provision and destroy the stage on an AWS emulator on this machine",
+    "cost": "estimate what the stage would cost a month; needs no account",
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code says how it went (playbooks/errors.md)."""
     asked = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # in a pipe, too, progress is seen as it happens
     try:
         _run(asked)
     except FactoryError as error:
@@ -31,10 +36,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(asked: argparse.Namespace) -> None:
-    from ai_factory_infra.automation import commands  # heavy: `--help` must not wait for it
+    """Each command imports what it needs: `--help` waits for none of it."""
+    if asked.command == "cost":
+        print(_cost(asked))  # noqa: T201
+    elif asked.command == "rehearse":
+        from ai_factory_infra.automation.progress import Screen
+        from ai_factory_infra.rehearsal.run import rehearse
 
-    session = commands.Session(asked.infra, asked.stage, yes=asked.yes)
-    getattr(commands, asked.command)(session)
+        rehearse(asked.infra, asked.stage, asked.out / f"rehearsal-{asked.stage}", Screen())
+    else:
+        from ai_factory_infra.automation import commands
+
+        session = commands.Session(asked.infra, asked.stage, yes=getattr(asked, "yes", False))
+        getattr(commands, asked.command)(session)
+
+
+def _cost(asked: argparse.Namespace) -> str:
+    from ai_factory_infra.cost import estimate, price_table
+
+    if asked.print_table:
+        return price_table.SHIPPED.read_text(encoding="utf-8")
+    found = estimate.estimate(asked.infra, asked.stage, asked.prices)
+    return estimate.as_json(found) if asked.json else estimate.text(found)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,7 +67,18 @@ def _parser() -> argparse.ArgumentParser:
         verb = verbs.add_parser(name, help=what, description=what)
         verb.add_argument("--stage", default="dev", help="dev, staging or prod")
         verb.add_argument("--infra", type=Path, default=Path("infra"), help="the folder of the programs")
-        verb.add_argument("--yes", action="store_true", help="ask nobody")
+        if name in ("up", "destroy"):
+            verb.add_argument("--yes", action="store_true", help="ask nobody")
+        if name == "rehearse":
+            verb.add_argument("--out", type=Path, default=Path("artifacts"), help="where the report is written")
+        if name == "cost":
+            verb.add_argument(
+                "--prices", type=Path, help="your price table; without it infra/prices.yaml, else the shipped one"
+            )
+            verb.add_argument("--json", action="store_true", help="for a program")
+            verb.add_argument(
+                "--print-table", action="store_true", help="print the shipped price table, to start yours from"
+            )
     return parser
 
 

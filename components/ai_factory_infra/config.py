@@ -124,6 +124,7 @@ class StackConfig:
     account: str = text(r"|\d{12}", "twelve digits in quotes, or empty: then no account is refused", default="")
     organization: str = text(r"[A-Za-z0-9_.-]+", "the organization in Pulumi Cloud", default="organization")
     risk_tier: str = choice("low", "medium", "high")
+    emulator: str = text(r"|http://127\.0\.0\.1:\d+", "an AWS emulator on this machine, or empty", default="")
     permissions_boundary_arn: str = text(r"|arn:[\w-]+:iam::\d{12}:policy/.+", "the ARN of an IAM policy", default="")
     role_arns: Mapping[str, str] = pairs(
         r"arn:[\w-]+:iam::\d{12}:role/.+", "roles that exist, by the part that assumes them: job=ARN, run=ARN"

@@ -12,7 +12,8 @@ InfraError
 ├── EndpointRolledBack    the endpoint does not run what was rolled out
 ├── NotConfirmed          a change that nobody said yes to
 ├── PriceTableInvalid     the price table cannot be read
-└── RehearsalRefused      a rehearsal that could reach a real account, or lacks its emulator
+├── RehearsalRefused      a rehearsal that could reach a real account, or lacks its emulator
+└── RehearsalFailed       a rehearsal in which a program, not the emulator, fell short
 
 An input of a component that AWS would not take is `pulumi.InputPropertiesError` instead: it is raised inside a program.
 """
@@ -24,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ai_factory_spec.errors import EXIT_DRIFT, EXIT_USAGE, FactoryError
+from ai_factory_spec.errors import EXIT_CHECKS_FAILED, EXIT_DRIFT, EXIT_USAGE, FactoryError
 
 INSTALL = (
     "Install Pulumi: `brew install pulumi/tap/pulumi` (macOS), `winget install pulumi` (Windows), "
@@ -178,3 +179,16 @@ class RehearsalRefused(InfraError):
 
     def __init__(self, *, problems: Sequence[str], hint: str) -> None:
         super().__init__("Not rehearsed:\n" + "\n".join(f"  {p}" for p in problems), hint=hint)
+
+
+class RehearsalFailed(InfraError):
+    """Something could not be made or destroyed, and the emulator is not to blame."""
+
+    slug = "rehearsal-failed"
+    exit_code = EXIT_CHECKS_FAILED
+
+    def __init__(self, *, problems: Sequence[str], page: Path) -> None:
+        super().__init__(
+            "The rehearsal found what AWS would find too:\n" + "\n".join(f"  {p}" for p in problems),
+            hint=f"{page} has the whole of it; mend the program, then rehearse again.",
+        )

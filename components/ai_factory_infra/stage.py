@@ -9,6 +9,7 @@ import pulumi
 import pulumi_aws as aws
 
 from ai_factory_infra.config import StackConfig
+from ai_factory_infra.emulated import provider_settings
 from ai_factory_infra.naming import prefix
 from ai_factory_infra.policies import NetworkRef
 
@@ -29,6 +30,7 @@ class Stage:
             region=config.region,
             allowed_account_ids=[config.account] if config.account else None,
             default_tags={"tags": self.tags},
+            **provider_settings(config.emulator),
         )
 
     @property

@@ -1,0 +1,57 @@
+"""The programs as a rehearsal runs them: copies, with the few settings that only a rehearsal needs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ai_factory_infra.automation.programs import Program
+
+RELEASE = "rehearsal"  # a model that is not there; without any the endpoint would not be made
+NOT_COPIED = shutil.ignore_patterns("__pycache__", ".venv", "node_modules")
+
+
+def copy(programs: Sequence[Program], work: Path, *, emulator: str, account: str) -> Path:
+    """Copy every program below `work`, told where the emulator is. Returns the folder of the copies."""
+    infra = work / "infra"
+    for program in programs:
+        folder = infra / program.stack
+        shutil.copytree(program.folder, folder, ignore=NOT_COPIED)
+        _rewrite(folder / "Pulumi.yaml", lambda whole, p=program: without_backend(whole, p.folder))
+        told = settings(program, emulator=emulator, account=account)
+        _rewrite(
+            folder / f"Pulumi.{program.stage}.yaml",
+            lambda whole, p=program, t=told: (
+                whole | {"config": (whole.get("config") or {}) | {f"{p.project}:{k}": v for k, v in t.items()}}
+            ),
+        )
+    return infra
+
+
+def settings(program: Program, *, emulator: str, account: str) -> Mapping[str, str]:
+    """What a rehearsal sets: address, account, a release to serve, and nothing protected, because all of it goes again."""
+    told = {"emulator": emulator, "account": account, "organization": "organization"}
+    if "protect" in program.settings:
+        told["protect"] = "false"
+    if program.settings.get("release") == "":
+        told["release"] = RELEASE
+    return told
+
+
+def without_backend(project: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A project that names no state of its own, and its virtual environment by the whole path."""
+    project.pop("backend", None)
+    runtime = project.get("runtime")
+    options = runtime.get("options") if isinstance(runtime, dict) else None
+    if options and "virtualenv" in options:
+        options["virtualenv"] = str((folder / options["virtualenv"]).resolve())
+    return project
+
+
+def _rewrite(file: Path, change: Any) -> None:
+    whole = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    file.write_text(yaml.safe_dump(change(whole), sort_keys=False), encoding="utf-8")
