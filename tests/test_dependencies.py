@@ -74,8 +74,9 @@ def test_the_factory_tests_what_a_generated_repository_requires() -> None:
     assert required(generated_requirements()) <= factory
 
 
-def test_the_infrastructure_imports_only_pulumi() -> None:
-    assert missing(ROOT / "components" / "ai_factory_infra", FACTORY["optional-dependencies"]["infra"]) == []
+def test_the_infrastructure_imports_only_what_its_extras_bring() -> None:
+    extras = FACTORY["optional-dependencies"]
+    assert missing(ROOT / "components" / "ai_factory_infra", [*extras["infra"], *extras["rehearsal"]]) == []
 
 
 def test_an_import_that_nothing_requires_is_found(tmp_path: Path) -> None:
