@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 OUT ?= demo-output
 
-.PHONY: help setup test check format-check lint types demo constraints blueprints-sync reference clean
+.PHONY: help setup test matrix check format-check lint types demo constraints blueprints-sync reference clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -28,6 +28,12 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 
 test: $(VENV)/.ready ## Run every test, two at a time
 	$(PY) -m pytest -n 2 --dist worksteal
+
+# The extras lie beside the environment: with SHAP inside it, every test that trains would compute its values.
+matrix: $(VENV)/.ready ## Run what `make test` leaves out: every sabotage, every generated repository, Ray and SHAP
+	$(PY) -m pytest -n 2 --dist worksteal -m matrix
+	$(VENV)/bin/uv pip install --quiet --python $(PY) --target $(VENV)/extras --constraint constraints.txt ray shap
+	PYTHONPATH=$(VENV)/extras $(PY) -m pytest -m extras
 
 check: format-check lint types test ## The one gate: format, lint, strict types, tests with warnings as errors
 

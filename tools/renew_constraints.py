@@ -20,9 +20,9 @@ HEADER = "# Exact versions, tested together. Renewed with `make constraints` in 
 
 def main() -> None:
     """Write both files; the network is asked once for each."""
-    versions = resolve((ROOT / "pyproject.toml").read_text(), extra="dev", under=None)
+    versions = resolve((ROOT / "pyproject.toml").read_text(), extras=("dev", "ray", "shap"), under=None)
     FACTORY.write_text(HEADER + versions)
-    GENERATED.write_text(HEADER + resolve(generated_requirements(), extra=None, under=FACTORY))
+    GENERATED.write_text(HEADER + resolve(generated_requirements(), extras=(), under=FACTORY))
 
 
 def generated_requirements() -> str:
@@ -42,9 +42,9 @@ def generated_requirements() -> str:
     return "\n".join(sorted(wanted)) + "\n"
 
 
-def resolve(text: str, *, extra: str | None, under: Path | None) -> str:
-    """The pinned versions of a pyproject (with `extra`) or of a requirements list, for every platform and Python >= 3.11."""
-    source = ROOT / "pyproject.toml" if extra else Path("-")
+def resolve(text: str, *, extras: tuple[str, ...], under: Path | None) -> str:
+    """The pinned versions of a pyproject (with its `extras`) or of a requirements list, for every platform and Python >= 3.11."""
+    source = ROOT / "pyproject.toml" if extras else Path("-")
     command = [
         "uv",
         "pip",
@@ -64,7 +64,8 @@ def resolve(text: str, *, extra: str | None, under: Path | None) -> str:
         "--no-emit-package",
         "ai-factory",
     ]
-    command += ["--extra", extra] if extra else []
+    for extra in extras:
+        command += ["--extra", extra]
     command += ["--constraint", str(under)] if under else []
     done = subprocess.run([sys.executable, "-m", *command], input=text, text=True, capture_output=True, check=False)
     if done.returncode:

@@ -15,7 +15,11 @@ BIN = Path(sys.executable).parent
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("data", "architecture"),
-    [("breast_cancer", "realtime"), ("diabetes", "batch"), ("wine", "realtime")],
+    [
+        ("breast_cancer", "realtime"),
+        pytest.param("diabetes", "batch", marks=pytest.mark.matrix),
+        pytest.param("wine", "realtime", marks=pytest.mark.matrix),
+    ],
 )
 def test_its_own_tests_pass(tmp_path: Path, data: str, architecture: str) -> None:
     repository = make_repository(tmp_path / "repository", data=data, architecture=architecture)

@@ -86,7 +86,7 @@ SABOTAGE = (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 @pytest.mark.parametrize("sabotage", SABOTAGE, ids=lambda s: f"{s.file}: {s.old[:40]}")
 def test_its_own_tests_notice_a_broken_subject(realtime: Path, tmp_path: Path, sabotage: Sabotage) -> None:
     repository = tmp_path / "broken"

@@ -89,7 +89,7 @@ def test_a_wide_table_is_looked_at_where_it_tells_most() -> None:
     assert found.features[0].feature == "c140"
 
 
-@pytest.mark.skipif(importlib.util.find_spec("shap") is None, reason="the extra `shap` is not installed")
+@pytest.mark.extras
 @pytest.mark.filterwarnings("ignore")  # shap and what it imports warn of their own futures
 def test_shap_values_rank_features_as_the_model_uses_them() -> None:
     frame = two_fold(300)

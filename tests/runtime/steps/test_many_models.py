@@ -316,11 +316,12 @@ def test_processes_make_the_very_models_that_one_process_makes(many: Project, tm
     assert fingerprints(many) == before
 
 
-@pytest.mark.slow
+@pytest.mark.extras
 def test_a_ray_cluster_makes_the_very_models_that_one_process_makes(
     many: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    import ray
+
     before = fingerprints(many)
     shutil.rmtree(many.artifacts)
     monkeypatch.setenv(
