@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ def _wait(process: subprocess.Popen[bytes], port: int, out: Path) -> None:
 
 
 class Recorder:
-    """WSGI middleware: one JSON line a call."""
+    """WSGI middleware: one JSON line a call. What moto has not learned is answered 501, which no client tries again."""
 
     def __init__(self, app: Any, log: Path) -> None:
         self._app, self._log = app, log
@@ -103,13 +103,20 @@ class Recorder:
         service, operation = _named(environ, body or b"")
 
         def answer(status: str, *rest: Any) -> Any:
-            line = json.dumps({"service": service, "operation": operation, "status": int(status.split()[0])})
-            with self._log.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+            self._note(Call(service, operation, int(status.split()[0])))
             return start_response(status, *rest)
 
-        found: Iterable[bytes] = self._app(environ, answer)
+        try:
+            found: Iterable[bytes] = self._app(environ, answer)
+        except NotImplementedError as error:
+            text = json.dumps({"__type": "NotImplementedException", "message": str(error) or "not implemented"})
+            answer("501 Not Implemented", [("Content-Type", "application/x-amz-json-1.1")])
+            return [text.encode()]
         return found
+
+    def _note(self, call: Call) -> None:
+        with self._log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(call)) + "\n")
 
 
 def _is_query(environ: dict[str, Any]) -> bool:

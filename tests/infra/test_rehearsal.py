@@ -1,0 +1,225 @@
+"""A rehearsal reaches nothing real, runs the programs as they are, and says what the emulator could not do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+import yaml
+from ai_factory_infra.automation.programs import programs
+from ai_factory_infra.errors import RehearsalRefused
+from ai_factory_infra.rehearsal import copies, guard, report
+from ai_factory_infra.rehearsal import emulator as emulators
+from ai_factory_infra.rehearsal.asking import LOOKS, USES
+from ai_factory_infra.rehearsal.emulator import Call
+from ai_factory_infra.rehearsal.record import Failed, Made, Record, StackRecord
+from ai_factory_infra.testing import run_program
+from botocore.exceptions import ClientError
+from helpers_automation import write_programs
+from helpers_infra import rendered
+
+ADDRESS = "http://127.0.0.1:5000"
+PROVIDER = "pulumi:providers:aws"
+
+
+def change(file: Path, **keys: object) -> None:
+    whole = yaml.safe_load(file.read_text(encoding="utf-8"))
+    file.write_text(yaml.safe_dump(whole | keys), encoding="utf-8")
+
+
+# ------------------------------------------------------------------ what is refused
+
+
+@pytest.mark.parametrize("key", ["aws:profile", "aws:accessKey", "aws:assumeRoles", "aws:endpoints"])
+def test_a_program_with_a_provider_of_its_own_is_refused(tmp_path: Path, key: str) -> None:
+    infra = write_programs(tmp_path)
+    change(infra / "serving" / "Pulumi.dev.yaml", config={key: "prod"})
+    with pytest.raises(RehearsalRefused, match=f"serving/Pulumi.dev.yaml: `{key}` sets up a provider of its own"):
+        guard.refuse_what_is_real(programs(infra, "dev"))
+
+
+def test_an_environment_that_opens_credentials_is_refused_with_all_others(tmp_path: Path) -> None:
+    infra = write_programs(tmp_path)
+    change(infra / "serving" / "Pulumi.dev.yaml", environment=["acme/prod"])
+    change(infra / "registry" / "Pulumi.dev.yaml", config={"aws:profile": "prod"})
+    with pytest.raises(RehearsalRefused) as refused:
+        guard.refuse_what_is_real(programs(infra, "dev"))
+    assert "serving/Pulumi.dev.yaml: `environment`" in str(refused.value)
+    assert "registry/Pulumi.dev.yaml: `aws:profile`" in str(refused.value)
+
+
+def test_the_stacks_of_a_generated_repository_are_not_refused() -> None:
+    guard.refuse_what_is_real(programs(rendered() / "infra", "dev"))
+
+
+def test_nothing_of_a_persons_sign_in_goes_on(tmp_path: Path) -> None:
+    mine = {
+        "AWS_PROFILE": "prod",
+        "AWS_ACCESS_KEY_ID": "AKIAREAL",
+        "AWS_SESSION_TOKEN": "real",
+        "AWS_ENDPOINT_URL_S3": "https://real",
+        "AWS_WEB_IDENTITY_TOKEN_FILE": "/real",
+        "PULUMI_ACCESS_TOKEN": "pul-real",
+        "PULUMI_BACKEND_URL": "s3://real",
+        "PATH": "/bin",
+        "PULUMI_HOME": "/plugins",
+    }
+    stranger = guard.stranger(mine, ADDRESS, tmp_path, "eu-west-1")
+    assert not [v for v in stranger.values() if "real" in v.lower()]
+    assert "AWS_PROFILE" not in stranger
+    assert stranger["AWS_ENDPOINT_URL"] == ADDRESS
+    assert stranger["PULUMI_BACKEND_URL"] == f"file://{tmp_path / 'state'}"
+    assert (stranger["PATH"], stranger["PULUMI_HOME"]) == ("/bin", "/plugins")
+
+
+def test_children_inherit_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    monkeypatch.setenv("AWS_PROFILE", "prod")
+    with guard.only({"PATH": "/bin"}):
+        assert dict(os.environ) == {"PATH": "/bin"}
+    assert os.environ["AWS_PROFILE"] == "prod"
+
+
+def test_without_the_emulator_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(emulators, "find_spec", lambda _: None)
+    with pytest.raises(RehearsalRefused, match="moto is not installed"), emulators.emulator("1" * 12, tmp_path / "log"):
+        pass
+
+
+# ------------------------------------------------------------------ the programs
+
+
+def test_the_provider_is_pointed_at_the_emulator_with_keys_that_are_nobodys() -> None:
+    folder = rendered() / "infra" / "registry"
+    exports = {"churn-foundation": dict.fromkeys(("data_key_arn", "alerts_topic_arn"), "arn:aws:sns:eu-west-1:1:x")}
+    provider = run_program(folder, "dev", exports=exports, config={"emulator": ADDRESS}).only(PROVIDER).inputs
+    assert ADDRESS in str(provider["endpoints"])
+    assert "https" not in str(provider["endpoints"])
+    assert "rehearsal" in str(provider["accessKey"])
+    assert "rehearsal" in str(provider["secretKey"])
+
+
+def test_without_an_emulator_the_provider_has_neither_address_nor_key() -> None:
+    folder = rendered() / "infra" / "registry"
+    exports = {"churn-foundation": dict.fromkeys(("data_key_arn", "alerts_topic_arn"), "arn:aws:sns:eu-west-1:1:x")}
+    provider = run_program(folder, "dev", exports=exports).only(PROVIDER).inputs
+    assert not {"endpoints", "accessKey", "secretKey"} & set(provider)
+
+
+def test_an_address_of_another_machine_is_refused_by_the_program() -> None:
+    with pytest.raises(Exception, match="an AWS emulator on this machine"):
+        run_program(rendered() / "infra" / "registry", "dev", config={"emulator": "https://sagemaker.example.com"})
+
+
+def test_copies_serve_a_release_protect_nothing_and_name_no_state(tmp_path: Path) -> None:
+    infra = rendered() / "infra"
+    before = (infra / "serving" / "Pulumi.dev.yaml").read_bytes()
+    copied = copies.copy(programs(infra, "dev"), tmp_path, emulator=ADDRESS, account="111122223333")
+    by_name = {p.stack: p for p in programs(copied, "dev")}
+    assert by_name["serving"].settings["release"] == "rehearsal"
+    assert by_name["foundation"].settings["protect"] == "false"
+    assert {p.account for p in by_name.values()} == {"111122223333"}
+    assert {p.backend for p in by_name.values()} == {""}
+    assert (infra / "serving" / "Pulumi.dev.yaml").read_bytes() == before
+
+
+def test_a_copy_names_its_environment_by_the_whole_path(tmp_path: Path) -> None:
+    project = {"backend": {"url": "s3://real"}, "runtime": {"name": "python", "options": {"virtualenv": "../../.venv"}}}
+    changed = copies.without_backend(project, tmp_path / "infra" / "serving")
+    assert changed == {"runtime": {"name": "python", "options": {"virtualenv": str(tmp_path / ".venv")}}}
+
+
+# ------------------------------------------------------------------ the emulator
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    log = tmp_path_factory.mktemp("emulator") / "calls.jsonl"
+    with emulators.emulator("111122223333", log) as address:
+        yield address, log
+
+
+def client(service: str, address: str) -> object:
+    return boto3.client(
+        service,
+        endpoint_url=address,
+        region_name="eu-west-1",
+        aws_access_key_id="rehearsal",
+        aws_secret_access_key="rehearsal",
+    )
+
+
+def test_the_emulator_is_the_stages_account_and_writes_down_every_call(running: tuple[str, Path]) -> None:
+    address, log = running
+    assert client("sts", address).get_caller_identity()["Account"] == "111122223333"  # type: ignore[attr-defined]
+    assert Call("sts", "GetCallerIdentity", 200) in emulators.calls(log)
+
+
+def test_a_call_that_it_cannot_answer_is_found(running: tuple[str, Path]) -> None:
+    address, log = running
+    with pytest.raises(ClientError, match="NotImplementedException"):
+        client("sagemaker", address).create_mlflow_tracking_server(  # type: ignore[attr-defined]
+            TrackingServerName="t", ArtifactStoreUri="s3://b", RoleArn="arn:aws:iam::111122223333:role/r"
+        )
+    assert [c.operation for c, _ in emulators.unanswered(log)] == ["CreateMlflowTrackingServer"]
+
+
+def test_a_bucket_that_denies_plain_http_can_still_be_used(running: tuple[str, Path]) -> None:
+    address, _ = running
+    s3 = client("s3", address)
+    s3.create_bucket(Bucket="rehearsed", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})  # type: ignore[attr-defined]
+    deny = '{"Statement": [{"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "*"}]}'
+    s3.put_bucket_policy(Bucket="rehearsed", Policy=deny)  # type: ignore[attr-defined]
+    outputs = {"bucket": "rehearsed"}
+    assert LOOKS["aws:s3/bucketPolicy:BucketPolicy"](lambda _: s3, outputs)
+    assert USES["aws:s3/bucket:Bucket"](lambda _: s3, outputs) == "a file written, read (5 bytes) and deleted"
+
+
+# ------------------------------------------------------------------ the report
+
+
+@pytest.fixture
+def record() -> Record:
+    role = Made("aws:iam/role:Role", "<role>", "r", found="there")
+    bucket = Made("aws:s3/bucket:Bucket", "data", "b", used="a file written")
+    lost = Made("aws:s3/bucketPolicy:BucketPolicy", "data", "b", found="not there: NoSuchBucketPolicy", lost=True)
+    lacking = Failed("serving", "sfn StateMachine", "door", "StatusCode: 501, not implemented")
+    return Record(
+        "dev",
+        "111122223333",
+        "eu-west-1",
+        [
+            StackRecord("foundation", [], [bucket, lost], destroyed="destroyed"),
+            StackRecord("serving", ["foundation"], [role], [lacking], destroyed="destroyed"),
+        ],
+        [(Call("budgets", "ListTagsForResource", 501), 3)],
+        12.0,
+    )
+
+
+def test_what_the_emulator_lacks_is_no_fault_of_the_program(record: Record) -> None:
+    assert record.faults == ()
+    said = report.text(record)
+    assert "sfn StateMachine door: not made" in said
+    assert "s3 BucketPolicy data: not there: NoSuchBucketPolicy" in said
+    assert "call budgets ListTagsForResource: status 501, 3 times" in said
+
+
+def test_what_the_program_does_wrong_and_what_stays_is_a_fault() -> None:
+    wrong = Failed("serving", "sagemaker Endpoint", "e", "ValidationException: the name is too long")
+    stacks = [StackRecord("serving", [], [], [wrong], destroyed="the bucket is not empty")]
+    faults = Record("dev", "1" * 12, "eu-west-1", stacks, [], 1.0).faults
+    assert [f.split(": ")[-1] for f in faults] == ["the name is too long", "the bucket is not empty"]
+
+
+def test_the_page_stands_alone_and_escapes_what_it_shows(record: Record, tmp_path: Path) -> None:
+    page = report.write(record, tmp_path / "out").read_text(encoding="utf-8")
+    assert "&lt;role&gt;" in page
+    assert "<role>" not in page
+    assert "<script" not in page
+    assert "http" not in page
+    assert (tmp_path / "out" / "diagram.mmd").read_text(encoding="utf-8").count("foundation --> serving") == 1
+    assert "```mermaid" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
