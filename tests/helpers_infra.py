@@ -9,12 +9,14 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from ai_factory_infra.testing import ORDER, Registered, run_stage
+from ai_factory_infra import testing
+from ai_factory_infra.testing import Registered, run_stage
 from cookiecutter.generate import generate_files
 
 ROOT = Path(__file__).resolve().parents[1]
 STACKS = ROOT / "blueprints" / "stacks"
 ARCHITECTURES = ("realtime", "batch")
+ORDER = tuple(s for s in testing.ORDER if s != "ingestion")  # what a use case has unless it asks for more
 STAGES = ("dev", "staging", "prod")
 SLUG = "churn"
 ONE_FILE_EACH = ("Makefile", "README.md", "pyproject.toml")  # joined by the engine, not by cookiecutter
@@ -24,18 +26,23 @@ def render(out: Path, **facts: str) -> Path:
     """Bake every stack blueprint into one folder; returns the project. What is not given has the manifest's default."""
     slug = facts.get("project_slug", SLUG)
     for stack in ORDER:
-        context = json.loads((STACKS / stack / "cookiecutter.json").read_text(encoding="utf-8"))
-        context |= {k: v for k, v in facts.items() if k in context}
-        generate_files(
-            repo_dir=str(STACKS / stack),
-            context={"cookiecutter": context},
-            output_dir=str(out),
-            overwrite_if_exists=True,
-            accept_hooks=False,
-        )
-        for name in ONE_FILE_EACH:
-            (out / slug / name).unlink(missing_ok=True)
+        bake(out, stack, **facts)
     return out / slug
+
+
+def bake(out: Path, stack: str, **facts: str) -> None:
+    """Bake one stack blueprint into the folder that the others are in."""
+    context = json.loads((STACKS / stack / "cookiecutter.json").read_text(encoding="utf-8"))
+    context |= {k: v for k, v in facts.items() if k in context}
+    generate_files(
+        repo_dir=str(STACKS / stack),
+        context={"cookiecutter": context},
+        output_dir=str(out),
+        overwrite_if_exists=True,
+        accept_hooks=False,
+    )
+    for name in ONE_FILE_EACH:
+        (out / context["project_slug"] / name).unlink(missing_ok=True)
 
 
 @functools.cache

@@ -111,6 +111,7 @@ class StreamIngestion(pulumi.ComponentResource):
                 "buffering_size": args.get("collect_mb", 64),
                 "buffering_interval": args.get("collect_seconds", 300),
                 "compression_format": "GZIP",
+                "file_extension": ".jsonl.gz",  # what the landing job takes for JSON lines
                 "kms_key_arn": args["kms_key_arn"],
                 "cloudwatch_logging_options": {
                     "enabled": True,

@@ -35,7 +35,7 @@ with warnings.catch_warnings():
 
     _ = (pulumi_aws.ec2.Vpc, pulumi_aws.s3.Bucket)  # loads the modules, which wait until they are touched
 
-ORDER = ("foundation", "registry", "training", "serving", "monitoring")
+ORDER = ("foundation", "registry", "training", "serving", "ingestion", "monitoring")
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 
 

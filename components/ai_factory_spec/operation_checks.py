@@ -32,6 +32,15 @@ def _rollout_fits(deployment: View) -> Iterator[Finding]:
         )  # fmt: skip
 
 
+def architecture_agrees(usecase: View) -> Iterator[Finding]:
+    """The consumer of a stream waits for each answer, and an asynchronous endpoint gives none to whoever asked."""
+    serving = usecase.section("deployment").section("serving")
+    if usecase.text("architecture") == "streaming" and serving.text("mode") == "async":
+        yield Finding(
+            serving.at("mode"), "the architecture streaming asks its endpoint for each answer", "allowed: realtime, serverless"
+        )  # fmt: skip
+
+
 _STRATEGIES = {"serverless": ("all-at-once",), "async": ("all-at-once", "canary", "linear")}
 
 _NEEDS = {"file": ("path",), "webhook": ("address_variable",), "email": ("to", "sender", "host")}

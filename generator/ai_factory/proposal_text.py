@@ -247,7 +247,7 @@ def rest_lines(choice: Choice) -> Iterator[str]:
     yield "  # latency: {p99_ms: 200}"
     yield ""
     yield "# What is built: blueprints. `ai-factory blueprints list` shows them, `ai-factory plan` says which need each other."
-    yield "architecture: realtime  # or batch"
+    yield "architecture: realtime  # or batch, streaming"
     yield "pipelines: [training, batch-scoring, monitoring]"
     yield "stacks: [foundation, registry, training, serving, monitoring]"
     yield "approval: standard"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ai_factory_infra.testing import ORDER, run_stage
-from helpers_infra import ARCHITECTURES, ROOT, SLUG, STACKS, STAGES, render, rendered
+from ai_factory_infra.testing import run_stage
+from helpers_infra import ARCHITECTURES, ORDER, ROOT, SLUG, STACKS, STAGES, render, rendered
 
 BARE = {
     "account_dev": "", "account_staging": "", "account_prod": "", "retrain_schedule": "", "retrain_on_drift": "false",

@@ -1,6 +1,6 @@
 """Generate a repository as a user would, with the `ai-factory` command, from a data set that scikit-learn ships.
 
-make_repository.py --out DIR [--data breast_cancer|diabetes|wine] [--architecture realtime|batch]
+make_repository.py --out DIR [--data breast_cancer|diabetes|wine] [--architecture realtime|batch|streaming]
 """
 
 from __future__ import annotations
@@ -79,6 +79,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", choices=sorted(DATA), default="breast_cancer")
-    parser.add_argument("--architecture", choices=["realtime", "batch"], default="realtime")
+    parser.add_argument("--architecture", choices=["realtime", "batch", "streaming"], default="realtime")
     asked = parser.parse_args()
     make_repository(asked.out, data=asked.data, architecture=asked.architecture)
