@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ai_factory_infra.automation.backend import state_url
 from ai_factory_infra.automation.programs import programs
 from ai_factory_infra.errors import StackNotFound, StackOrderError
 from helpers_automation import write_programs
@@ -55,3 +56,15 @@ def test_a_stage_that_no_stack_has_is_refused_with_those_there_are(tmp_path: Pat
 def test_a_folder_without_a_program_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StackNotFound, match="holds no Pulumi program"):
         programs(tmp_path, "dev")
+
+
+@pytest.mark.parametrize("state", ["", "s3://acme-pulumi-state", "file://~"])
+def test_one_setting_says_where_every_stack_keeps_its_state(state: str) -> None:
+    found = programs(rendered(state_backend=state) / "infra", "dev")
+    assert {p.backend for p in found} == {state}
+
+
+def test_the_environment_wins_over_the_setting() -> None:
+    serving = programs(rendered(state_backend="s3://acme-pulumi-state") / "infra", "dev")[-1]
+    assert state_url(serving, {}) == "s3://acme-pulumi-state"
+    assert state_url(serving, {"PULUMI_BACKEND_URL": "file://~"}) == "file://~"
