@@ -118,7 +118,7 @@ class DriftMonitor(pulumi.ComponentResource):
     ) -> aws.cloudwatch.MetricAlarm:
         """An alarm on a metric that only a look publishes; between two looks it keeps its state."""
         return aws.cloudwatch.MetricAlarm(
-            f"{self._name}-{metric.replace('_', '-')}",
+            f"{self._name}-{metric.rpartition('_')[2]}",
             name=name,
             alarm_description=f"{what} See the newest report; playbook: monitor-a-model.",
             namespace=NAMESPACE,

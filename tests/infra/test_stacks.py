@@ -462,7 +462,7 @@ def test_true_values_are_joined_where_the_stack_says_that_there_are_some(stacks:
 
 def test_the_drift_alarm_keeps_its_state_between_two_looks(stacks: Mapping[str, Registered]) -> None:
     alarm = stacks["monitoring"].named(ALARM, "-drift").inputs
-    shift = stacks["monitoring"].named(ALARM, "-prediction-shift").inputs
+    shift = stacks["monitoring"].named(ALARM, "-shift").inputs
     assert alarm["treatMissingData"] == shift["treatMissingData"] == "ignore"
     assert [(a["namespace"], a["metricName"]) for a in (alarm, shift)] == [
         ("AIFactory", "drift"),

@@ -35,7 +35,7 @@ def test_drift_is_told_and_heard_by_the_door_to_training(stacks: Mapping[str, Re
 
 
 def test_a_shift_of_the_predictions_is_told_and_takes_no_version_back(stacks: Mapping[str, Registered]) -> None:
-    alarm = stacks["monitoring"].named("aws:cloudwatch/metricAlarm:MetricAlarm", "-prediction-shift").inputs
+    alarm = stacks["monitoring"].named("aws:cloudwatch/metricAlarm:MetricAlarm", "-shift").inputs
     assert alarm["alarmActions"] == [stacks["foundation"].outputs["alerts_topic_arn"]]
     assert (alarm["metricName"], alarm["threshold"]) == ("prediction_shift", 1)
     endpoints = stacks["serving"].of("aws:sagemaker/endpoint:Endpoint")
