@@ -32,6 +32,17 @@ class Account:
         """The ARN of a resource of this account and region."""
         return pulumi.Output.format("arn:{0}:{1}:{2}:{3}:{4}", self.partition, service, self.region, self.id, resource)
 
+    def named(self, short: str) -> pulumi.Output[str]:
+        """An ARN from its short form: `sqs:churn-*` lies in this account and region, `iam::role/x` in no region, `s3:::x`
+        in neither.
+        """
+        service, _, resource = short.partition(":")
+        if resource.startswith("::"):
+            return pulumi.Output.format("arn:{0}:{1}:::{2}", self.partition, service, resource[2:])
+        if resource.startswith(":"):
+            return pulumi.Output.format("arn:{0}:{1}::{2}:{3}", self.partition, service, self.id, resource[1:])
+        return self.arn(service, resource)
+
     def bucket(self, name: pulumi.Input[str], path: str = "") -> pulumi.Output[str]:
         """The ARN of a bucket, or of what lies under a path in it."""
         return pulumi.Output.format("arn:{0}:s3:::{1}{2}", self.partition, name, f"/{path}" if path else "")

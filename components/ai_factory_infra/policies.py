@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 import pulumi
 
@@ -15,13 +15,20 @@ from ai_factory_infra.account import Account
 
 WITHOUT_RESOURCE = frozenset(
     {
-        "ecr:GetAuthorizationToken",
+        "application-autoscaling:DescribeScalableTargets",
+        "application-autoscaling:DescribeScalingPolicies",
         "cloudwatch:PutMetricData",
         "ec2:DescribeDhcpOptions",
         "ec2:DescribeNetworkInterfaces",
         "ec2:DescribeSecurityGroups",
         "ec2:DescribeSubnets",
         "ec2:DescribeVpcs",
+        "ecr:GetAuthorizationToken",
+        "glue:CreateSecurityConfiguration",
+        "glue:DeleteSecurityConfiguration",
+        "glue:GetSecurityConfiguration",
+        "lambda:CreateEventSourceMapping",
+        "states:ValidateStateMachineDefinition",
     }
 )
 
@@ -31,13 +38,14 @@ WITHOUT_SOURCE = frozenset({"cloudtrail.amazonaws.com"})
 
 
 class Statement(TypedDict):
-    """One grant: what it allows, on what, under which conditions, and why a role needs it."""
+    """One grant: what it allows, on what, under which conditions, and why a role needs it. `effect`: Allow, or Deny."""
 
     sid: str
     why: str
     actions: Sequence[str]
     resources: pulumi.Input[Sequence[pulumi.Input[str]]]
     conditions: NotRequired[Mapping[str, Mapping[str, Any]]]
+    effect: NotRequired[Literal["Allow", "Deny"]]
 
 
 class Folder(TypedDict):
@@ -75,7 +83,12 @@ def document(statements: Sequence[Statement]) -> pulumi.Output[str]:
         for s, resources, condition in zip(statements, *known, strict=True):
             names = _flat(resources)
             if names:
-                entry = {"Sid": s["sid"], "Effect": "Allow", "Action": sorted(s["actions"]), "Resource": names}
+                entry = {
+                    "Sid": s["sid"],
+                    "Effect": s.get("effect", "Allow"),
+                    "Action": sorted(s["actions"]),
+                    "Resource": names,
+                }
                 entries.append(entry | ({"Condition": condition} if condition else {}))
         return json.dumps({"Version": "2012-10-17", "Statement": entries})
 

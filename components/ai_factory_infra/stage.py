@@ -70,5 +70,9 @@ class Exports:
         """Where containers run, as the foundation exports it."""
         return {"subnet_ids": self["subnet_ids"], "security_group_ids": self["security_group_ids"]}
 
+    def boundary(self, own: str) -> pulumi.Input[str] | None:
+        """The policy that bounds every role: the stack's own setting, else the foundation's; None where there is neither."""
+        return own or self._reference.get_output("permissions_boundary_arn").apply(lambda arn: arn or None)
+
     def __getitem__(self, name: str) -> pulumi.Output[Any]:
         return self._reference.require_output(name)

@@ -26,7 +26,7 @@ from ai_factory_infra.pipeline_parts import PROCESSING_LOGS, TRAINING_LOGS, role
 from ai_factory_infra.policies import Folder, uri
 from ai_factory_infra.problems import Problems
 from ai_factory_infra.steps import Machine
-from ai_factory_infra.training_policies import announce_models, run_training
+from ai_factory_infra.training_policies import announce_models, never_approve, run_training
 
 
 class TrainingPipelineArgs(JobInputs):
@@ -87,6 +87,7 @@ class TrainingPipeline(pulumi.ComponentResource):
             *policies.run_processing(account, job.arn),
             run_training(account),
             announce_models(account, args["model_package_group"]),
+            never_approve(account, args["model_package_group"]),
             *policies.pull_image(args["repository_arn"]),
             *policies.read_folders(account, [args["work"]]),
             policies.use_key(args["kms_key_arn"]),

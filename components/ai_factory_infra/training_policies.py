@@ -39,3 +39,14 @@ def announce_models(account: Account, group: pulumi.Input[str]) -> Statement:
             pulumi.Output.concat(account.arn("sagemaker", "model-package/"), group, "/*"),
         ],
     }
+
+
+def never_approve(account: Account, group: pulumi.Input[str]) -> Statement:
+    """Training may never approve what it made, whatever else its role is given later."""
+    return {
+        "sid": "NeverApprove",
+        "why": "a model is approved by persons, not by what made it",
+        "effect": "Deny",
+        "actions": ["sagemaker:UpdateModelPackage"],
+        "resources": [pulumi.Output.concat(account.arn("sagemaker", "model-package/"), group, "/*")],
+    }

@@ -10,9 +10,11 @@ from ai_factory_infra.alert_topic import AlertTopic
 from ai_factory_infra.config import BUCKET, StackConfig, choice, flag, load, names, number, pairs, text, whole
 from ai_factory_infra.cost_guard import CostGuard
 from ai_factory_infra.dependency import MODES
+from ai_factory_infra.deploy_role import PROVIDERS, DeployRole
 from ai_factory_infra.key_set import CLASSES, KeySet
 from ai_factory_infra.network import Network, NetworkArgs
 from ai_factory_infra.secure_bucket import SecureBucket
+from ai_factory_infra.security_baseline import SERVICES, SecurityBaseline
 from ai_factory_infra.stage import Stage
 
 
@@ -36,6 +38,13 @@ class Config(StackConfig):
     capture_days: int = whole(1, 3650)
     log_retention_days: int = whole(1, 3653)
     protect: bool = flag()
+    repository: str = text(r"|[a-z0-9.-]+(/[A-Za-z0-9_.-]+){2,}", "HOST/OWNER/NAME, or empty", default="")
+    oidc_provider: str = choice(*PROVIDERS, default="create")
+    deploy_branch: str = text(r"[A-Za-z0-9_./-]+", "one branch", default="main")
+    deploy_boundary_arn: str = text(r"|arn:[\w-]+:iam::\d{12}:policy/.+", "the ARN of an IAM policy", default="")
+    state: str = text(default="")
+    stacks: tuple[str, ...] = names(r"[a-z]+", "the stacks' names, commas between")
+    security_baseline: tuple[str, ...] = names("|".join(SERVICES), ", ".join(SERVICES))
 
 
 config = load(Config)
@@ -84,6 +93,27 @@ def bucket(part: str, brought: str, *folders: str, expire_days: int | None = Non
     )
 
 
+boundary: pulumi.Input[str] = config.permissions_boundary_arn
+if config.repository:
+    deploy = DeployRole(
+        stage.named("deploy"),
+        {
+            "repository": config.repository,
+            "stage": stage.name,
+            "prefix": stage.prefix,
+            "stacks": [s for s in config.stacks if s != "foundation"],
+            "key_arns": [keys.arns["data"], keys.arns["logs"]],
+            "provider": config.oidc_provider,
+            "branch": config.deploy_branch,
+            "state": config.state,
+            "own_boundary_arn": config.deploy_boundary_arn,
+            "permissions_boundary_arn": config.permissions_boundary_arn,
+        },
+        stage.options,
+    )
+    boundary = deploy.boundary_arn
+    pulumi.export("deploy_role_arn", deploy.role_arn)
+
 data = bucket("data", config.data_bucket, "training", "scoring")
 artifacts = bucket("artifacts", config.artifacts_bucket, "project", "releases", "scores", "reports")
 captures = bucket("captures", config.captures_bucket, "requests", expire_days=config.capture_days)
@@ -95,12 +125,15 @@ if config.network == "create":
         "buckets": [data.bucket, artifacts.bucket, captures.bucket],
         "logs_key_arn": keys.arns["logs"],
         "log_retention_days": config.log_retention_days,
-        "permissions_boundary_arn": config.permissions_boundary_arn,
+        "permissions_boundary_arn": boundary,
         "role_arns": config.role_arns,
     }
 else:
     wanted |= {"subnet_ids": config.subnet_ids, "security_group_ids": config.security_group_ids}
 network = Network(stage.named("net"), wanted, stage.options)
+
+if config.security_baseline:
+    SecurityBaseline(stage.named("baseline"), {"services": config.security_baseline}, stage.options)
 
 pulumi.export("data_key_arn", keys.arns["data"])
 pulumi.export("logs_key_arn", keys.arns["logs"])
@@ -110,3 +143,5 @@ pulumi.export("artifacts_bucket", artifacts.bucket)
 pulumi.export("captures_bucket", captures.bucket)
 pulumi.export("subnet_ids", network.subnet_ids)
 pulumi.export("security_group_ids", network.security_group_ids)
+# Every role of the stage carries it, or continuous integration could make itself a role that may do anything.
+pulumi.export("permissions_boundary_arn", boundary)

@@ -64,7 +64,7 @@ monitor = DriftMonitor(
 {%- endif %}
         "machine": Machine(instance_type=config.instance_type),
         "network": foundation.network,
-        "permissions_boundary_arn": config.permissions_boundary_arn,
+        "permissions_boundary_arn": foundation.boundary(config.permissions_boundary_arn),
         "role_arns": config.role_arns,
     },
     stage.options,

@@ -40,7 +40,7 @@ if config.two_persons:
             "group": stage.prefix,
             "trainers": [stage.named("training")],
             "alerts_topic_arn": foundation["alerts_topic_arn"],
-            "permissions_boundary_arn": config.permissions_boundary_arn,
+            "permissions_boundary_arn": foundation.boundary(config.permissions_boundary_arn),
         },
         stage.options,
     )

@@ -44,7 +44,7 @@ scoring = BatchInference(
         "enabled": bool(config.release),
         "machine": Machine(instance_type=config.instance_type),
         "network": foundation.network,
-        "permissions_boundary_arn": config.permissions_boundary_arn,
+        "permissions_boundary_arn": foundation.boundary(config.permissions_boundary_arn),
         "role_arns": config.role_arns,
     },
     stage.options,
@@ -171,7 +171,7 @@ endpoint = {{ {"realtime": "Realtime", "async": "Async", "serverless": "Serverle
         "max_wait_seconds": config.max_wait_seconds,
 {%- endif %}
         "log_retention_days": config.log_retention_days,
-        "permissions_boundary_arn": config.permissions_boundary_arn,
+        "permissions_boundary_arn": foundation.boundary(config.permissions_boundary_arn),
         "role_arns": config.role_arns,
     },
     stage.options,
