@@ -10,7 +10,7 @@ import pytest
 import yaml
 from ai_factory_infra.automation.programs import programs
 from ai_factory_infra.errors import RehearsalRefused
-from ai_factory_infra.rehearsal import copies, guard, report
+from ai_factory_infra.rehearsal import copies, diagram, guard, report
 from ai_factory_infra.rehearsal import emulator as emulators
 from ai_factory_infra.rehearsal.asking import LOOKS, USES
 from ai_factory_infra.rehearsal.emulator import Call
@@ -223,3 +223,16 @@ def test_the_page_stands_alone_and_escapes_what_it_shows(record: Record, tmp_pat
     assert "http" not in page
     assert (tmp_path / "out" / "diagram.mmd").read_text(encoding="utf-8").count("foundation --> serving") == 1
     assert "```mermaid" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+
+
+def test_the_drawing_leaves_out_what_follows_from_other_arrows() -> None:
+    stacks = [
+        StackRecord("foundation", [], []),
+        StackRecord("serving", ["foundation"], []),
+        StackRecord("monitoring", ["foundation", "serving"], []),
+    ]
+    assert diagram.direct(stacks) == [("foundation", "serving"), ("serving", "monitoring")]
+    assert diagram.levels(stacks) == {"foundation": 0, "serving": 1, "monitoring": 2}
+    drawn = diagram.svg(Record("dev", "1" * 12, "eu-west-1", stacks, [], 1.0))
+    assert drawn.count("<rect") == 3
+    assert drawn.count("url(#end)") == 2

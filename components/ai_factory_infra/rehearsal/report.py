@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
+from ai_factory_infra.rehearsal.diagram import mermaid, svg
 from ai_factory_infra.rehearsal.record import Record, StackRecord
 
 EMULATOR_IS = (
@@ -17,6 +18,7 @@ STYLE = """
 @media (prefers-color-scheme: dark) { :root { --good: #5fd38d; --bad: #ff8a80; } }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
+svg { font: 14px system-ui, sans-serif; fill: currentColor; margin-bottom: 1rem; } .box { fill: var(--soft); stroke: var(--line); }
 .stacks { display: flex; gap: 1rem; flex-wrap: wrap; align-items: flex-start; }
 .stack { border: 1px solid var(--line); border-radius: .5rem; padding: .75rem 1rem; flex: 1 1 12rem; background: var(--soft); }
 .stack h3 { margin: 0 0 .25rem; font-size: 1rem; } .stack p { margin: 0 0 .5rem; font-size: .85rem; opacity: .8; }
@@ -53,17 +55,6 @@ def _lacking(record: Record) -> Iterator[str]:
         yield f"call {call.service} {call.operation}: status {call.status}, {times} times"
 
 
-def mermaid(record: Record) -> str:
-    """The stacks, what each made most of, and who reads whom."""
-    lines = ["flowchart LR"]
-    for s in record.stacks:
-        kinds = "<br/>".join(f"{n} × {kind}" for kind, n in s.kinds.most_common(6))
-        more = len(s.kinds) - 6
-        lines.append(f'  {s.stack}["<b>{s.stack}</b><br/>{kinds}{f"<br/>and {more} kinds more" if more > 0 else ""}"]')
-    lines += [f"  {read} --> {s.stack}" for s in record.stacks for read in s.reads]
-    return "\n".join(lines)
-
-
 def markdown(record: Record) -> str:
     """The report as GitHub shows it."""
     rows = [f"| {s.stack} | {m.kind} | {m.name} | {m.found} | {m.used} |" for s in record.stacks for m in s.made]
@@ -95,7 +86,7 @@ def html(record: Record) -> str:
         f"<h1>Rehearsal of {escape(record.stage)}</h1>"
         f"<p>{record.made} resources of {len(record.stacks)} stacks, made and destroyed in {record.seconds:.0f} s, "
         f"as account {escape(record.account)} in {escape(record.region)}, on this machine.</p><p>{EMULATOR_IS}</p>"
-        f"<h2>The stacks, in order</h2><div class=stacks>{''.join(map(_card, record.stacks))}</div>"
+        f"<h2>The stacks, in order</h2><div class=wide>{svg(record)}</div><div class=stacks>{''.join(map(_card, record.stacks))}</div>"
         f"<h2>What was wrong</h2><ul>{faults}</ul><h2>What the emulator could not do</h2><ul>{lacking}</ul>"
         f"<h2>What was made</h2><div class=wide><table><thead><tr><th>stack<th>kind<th>name<th>asked after<th>used</tr></thead>"
         f"<tbody>{rows}</tbody></table></div></html>"
