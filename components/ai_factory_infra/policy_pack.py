@@ -6,7 +6,6 @@ Only this module knows pulumi-policy, and `infra/policy/__main__.py` is its only
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,31 +26,56 @@ from ai_factory_infra.rules import RULES, UNKNOWN, Governed, Rule, is_mandatory
 
 
 def serve(name: str) -> None:
-    """Hand the rules to the engine, and stay until it is done. A violation stops the update in every stage but dev."""
-    stage = os.environ.get("PULUMI_STACK", "")
-    level = EnforcementLevel.MANDATORY if is_mandatory(stage) else EnforcementLevel.ADVISORY
-    PolicyPack(name, policies=policies(stage), enforcement_level=level)
+    """Hand the rules to the engine, and stay until it is done. A violation stops the update in every stage but dev.
+
+    The engine names the stage only with each resource, once how strict a policy is has been said. So every rule is there
+    twice: one that binds, silent in dev, and one that advises, silent everywhere else.
+    """
+    PolicyPack(name, policies=[*policies(), *policies(advice=True)], enforcement_level=EnforcementLevel.MANDATORY)
 
 
-def policies(stage: str) -> list[Policy]:
-    """One policy for each rule; `stage` is what the rules are told."""
-    return [_alone(rule, stage) if rule.alone else _whole(rule, stage) for rule in RULES]
+def policies(stage: str = "", *, advice: bool = False) -> list[Policy]:
+    """One policy for each rule. `stage`: what the rules are told; empty: what each resource's URN says.
+
+    With `advice` they speak in dev only and stop nothing; without, and without a stage, everywhere else.
+    """
+    return [_alone(rule, stage, advice) if rule.alone else _whole(rule, stage, advice) for rule in RULES]
 
 
-def _alone(rule: Rule, stage: str) -> Policy:
+def _alone(rule: Rule, stage: str, advice: bool) -> Policy:
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
-        for _, says in rule.find([governed(args, stage)]):
-            report(says)
+        found = governed(args, stage or stage_of(args.urn))
+        if stage or is_mandatory(found.stage) is not advice:
+            for _, says in rule.find([found]):
+                report(says)
 
-    return ResourceValidationPolicy(name=rule.name, description=rule.why, validate=validate)
+    return ResourceValidationPolicy(
+        name=_name(rule, advice), description=rule.why, validate=validate, enforcement_level=_level(advice)
+    )
 
 
-def _whole(rule: Rule, stage: str) -> Policy:
+def _whole(rule: Rule, stage: str, advice: bool) -> Policy:
     def validate(args: StackValidationArgs, report: ReportViolation) -> None:
-        for resource, says in rule.find([governed(r, stage) for r in args.resources]):
+        found = [governed(r, stage or stage_of(r.urn)) for r in args.resources]
+        for resource, says in rule.find([r for r in found if stage or is_mandatory(r.stage) is not advice]):
             report(says, resource.urn)
 
-    return StackValidationPolicy(name=rule.name, description=rule.why, validate=validate)
+    return StackValidationPolicy(
+        name=_name(rule, advice), description=rule.why, validate=validate, enforcement_level=_level(advice)
+    )
+
+
+def _name(rule: Rule, advice: bool) -> str:
+    return f"{rule.name}-advice" if advice else rule.name
+
+
+def _level(advice: bool) -> EnforcementLevel:
+    return EnforcementLevel.ADVISORY if advice else EnforcementLevel.MANDATORY
+
+
+def stage_of(urn: str) -> str:
+    """The stack's name in `urn:pulumi:<stack>::…`."""
+    return urn.split("::")[0].rsplit(":", 1)[-1]
 
 
 def governed(args: ResourceValidationArgs | PolicyResource, stage: str) -> Governed:
