@@ -1,0 +1,326 @@
+"""What happens to a running stage, one change after the other, and what each must leave alone. The rig runs this with `--then`.
+
+It stands in the folder of the programs, with `pulumi`, a local back end and the emulator's address in its environment. Each
+change prints one line, `change NAME: …`; exit code 1 where one fell short.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+# What may be neither deleted nor replaced, whatever changes.
+HOLDS_DATA = (
+    "aws_s3_bucket ",
+    "aws_kms_key ",
+    "aws_ecr_repository ",
+    "aws_sagemaker_model_package_group ",
+    "aws_sagemaker_feature_group ",
+    "aws_kinesis_stream ",
+    "aws_glue_catalog_database ",
+)
+OTHER_ACCOUNT = "999999999999"
+HALF_WAY = 12  # resources made, of the foundation's sixty or so, when it is killed
+
+
+class FellShortError(Exception):
+    """A change did what it must not, or did not do what it must."""
+
+
+class Life:
+    """A stage that is up. `programs`: where the stacks' folders are; `repository`: where they were generated."""
+
+    def __init__(self, programs: Path, repository: Path, stage: str) -> None:
+        self.programs, self.repository, self.stage = programs, repository, stage
+        self._log = Path(os.environ["AWS_STANDIN_LOG"])
+        self._environment = {**os.environ, "PYTHONPATH": str(repository / "components")}
+
+    def pulumi(self, stack: str, *arguments: str, stage: str = "", may_fail: bool = False) -> tuple[int, str]:
+        """Run the program on one stack: its exit code and what it said. Raises FellShortError where it must not fail and does."""
+        done = subprocess.run(
+            ["pulumi", *arguments, "--non-interactive", "--stack", self.full_name(stack, stage)],
+            cwd=self.programs / stack,
+            env=self._environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        if done.returncode and not may_fail:
+            raise FellShortError(
+                f"pulumi {' '.join(arguments)} of {stack} ended with {done.returncode}:\n{done.stdout[-3000:]}"
+            )
+        return done.returncode, done.stdout
+
+    def full_name(self, stack: str, stage: str = "") -> str:
+        """How the back end calls a stack."""
+        project = yaml.safe_load((self.programs / stack / "Pulumi.yaml").read_text(encoding="utf-8"))["name"]
+        return f"organization/{project}/{stage or self.stage}"
+
+    def set(self, stack: str, key: str, value: str, stage: str = "") -> None:
+        """Set one key of a stack's configuration."""
+        self.pulumi(stack, "config", "set", key, value, stage=stage)
+
+    def said(self) -> list[str]:
+        """Everything that the provider has done so far, a line each."""
+        return self._log.read_text(encoding="utf-8").splitlines() if self._log.exists() else []
+
+    def up(self, stack: str, stage: str = "", *, may_fail: bool = False) -> tuple[int, list[str]]:
+        """Bring a stack up: the exit code, and what the provider did for it. Raises FellShortError where data was deleted."""
+        before = len(self.said())
+        code, _ = self.pulumi(stack, "up", "--yes", "--skip-preview", stage=stage, may_fail=may_fail)
+        done = self.said()[before:]
+        lost = [line for line in done if line.startswith(tuple(f"deleted: {kind}" for kind in HOLDS_DATA))]
+        expect(not lost, f"data was deleted: {lost}")
+        return code, done
+
+    def start_up(self, stack: str, stage: str) -> subprocess.Popen[bytes]:
+        """Begin to bring a stack up, in a process group of its own."""
+        return subprocess.Popen(
+            ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive", "--stack", self.full_name(stack, stage)],
+            cwd=self.programs / stack,
+            env=self._environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def settled(self, stack: str, stage: str = "") -> None:
+        """Another preview finds nothing to do."""
+        self.pulumi(stack, "preview", "--expect-no-changes", stage=stage)
+
+    @property
+    def other_stage(self) -> str:
+        """A stage that is not up."""
+        return next(s for s in ("prod", "staging", "dev") if s != self.stage)
+
+    def aws(self, service: str) -> Any:
+        """A client of the emulator."""
+        import boto3
+
+        return boto3.client(service, region_name="eu-west-1")
+
+
+def expect(fine: bool, otherwise: str) -> None:
+    """Raise FellShortError unless it holds."""
+    if not fine:
+        raise FellShortError(otherwise)
+
+
+def times(lines: Sequence[str], *beginnings: str) -> int:
+    """How many lines begin with one of these."""
+    return sum(line.startswith(beginnings) for line in lines)
+
+
+def image(life: Life) -> str:
+    """A new image makes a new model and configuration, moves the endpoint in place, and keeps the old ones."""
+    sagemaker = life.aws("sagemaker")
+    before = {c["EndpointConfigName"] for c in sagemaker.list_endpoint_configs()["EndpointConfigs"]}
+    life.set("serving", "image_tag", "v2")
+    _, done = life.up("serving")
+    after = {c["EndpointConfigName"] for c in sagemaker.list_endpoint_configs()["EndpointConfigs"]}
+    expect(times(done, "created: aws_sagemaker_model ") >= 1, f"no new model: {done}")
+    expect(times(done, "created: aws_sagemaker_endpoint_configuration ") == 1, f"no new configuration: {done}")
+    moved = [i for i, line in enumerate(done) if "aws_sagemaker_endpoint " in line and not line.startswith("differs")]
+    expect(len(moved) == 1 and not done[moved[0]].startswith(("created", "deleted")), f"not moved in place: {done}")
+    expect(
+        times(done[moved[0] :], "created: aws_sagemaker_") == 0, f"the endpoint moved before there was where to: {done}"
+    )
+    expect(times(done, "deleted: aws_sagemaker_") == 0, f"something of the model was deleted: {done}")
+    expect(before < after, f"configurations before {before}, after {after}")
+    life.settled("serving")
+    return f"{len(after - before)} new configuration, {len(before)} old kept, the endpoint moved in place"
+
+
+def retention(life: Life) -> str:
+    """Shorter retention changes rules and logs, and replaces nothing."""
+    life.set("foundation", "capture_days", "3")
+    life.set("foundation", "log_retention_days", "7")
+    _, done = life.up("foundation")
+    expect(times(done, "deleted:", "created:") == 0, f"something was made or deleted: {done}")
+    changed = times(done, "updated:", "planned, not applied:")
+    expect(changed >= 1, "nothing changed")
+    life.settled("foundation")
+    return f"{changed} changed in place, nothing replaced"
+
+
+def rename(life: Life) -> str:
+    """A use case that is called otherwise halfway is refused before anything happens; what it holds stays."""
+    refused = []
+    for stack in ("foundation", "registry"):
+        life.set(stack, "project", "renamed")
+        before = len(life.said())
+        code, _ = life.up(stack, may_fail=True)
+        done = [line for line in life.said()[before:] if not line.startswith("differs")]
+        expect(code != 0, f"{stack} took the other name")
+        expect(not done, f"{stack} was changed: {done}")
+        life.pulumi(stack, "config", "rm", "project")
+        life.settled(stack)
+        refused.append(stack)
+    return f"refused by {' and '.join(refused)}, nothing touched"
+
+
+FEATURES = """
+import pulumi
+import pulumi_aws as aws
+from ai_factory_infra.feature_store import FeatureStore
+
+names = pulumi.Config().require("features").split(",")
+FeatureStore(
+    "life-features",
+    {
+        "groups": {
+            "rows": {
+                "features": {"id": "String", "at": "String", **dict.fromkeys(names, "Fractional")},
+                "record_id": "id",
+                "event_time": "at",
+            }
+        },
+        "offline": {"bucket": "lake", "prefix": "features"},
+        "kms_key_arn": "arn:aws:kms:eu-west-1:123456789012:key/0a1b2c3d",
+    },
+    pulumi.ResourceOptions(provider=aws.Provider("features-aws", region="eu-west-1")),
+)
+"""
+
+
+def schema(life: Life) -> str:
+    """A feature group whose list of features changes is neither replaced nor deleted."""
+    folder = life.programs / "features"
+    folder.mkdir()
+    (folder / "Pulumi.yaml").write_text("name: features\nruntime: python\n", encoding="utf-8")
+    (folder / "__main__.py").write_text(FEATURES, encoding="utf-8")
+    life.pulumi("features", "stack", "init")
+    life.set("features", "features", "age,income")
+    life.up("features")
+    life.set("features", "features", "age,income,tenure")
+    _, done = life.up("features")
+    touched = [line for line in done if not line.startswith("differs")]
+    expect(not touched, f"the group was touched: {touched}")
+    life.pulumi("features", "state", "unprotect", "--all", "--yes")
+    life.pulumi("features", "destroy", "--yes", "--skip-preview")
+    return "a feature more, and the group as it was"
+
+
+def by_hand(life: Life) -> str:
+    """What somebody deleted in the console is found by a refresh and made again."""
+    watch = life.aws("cloudwatch")
+    alarms = [a["AlarmName"] for a in watch.describe_alarms()["MetricAlarms"] if a["AlarmName"].endswith("-errors")]
+    expect(bool(alarms), "there is no alarm to delete")
+    watch.delete_alarms(AlarmNames=alarms[:1])
+    code, _ = life.pulumi("serving", "preview", "--refresh", "--expect-no-changes", may_fail=True)
+    expect(code != 0, "the refresh did not see it")
+    life.pulumi("serving", "refresh", "--yes", "--skip-preview")
+    _, done = life.up("serving")
+    expect(times(done, "created: aws_cloudwatch_metric_alarm ") == 1, f"not made again: {done}")
+    expect(bool(watch.describe_alarms(AlarmNames=alarms[:1])["MetricAlarms"]), "not there again")
+    life.settled("serving")
+    return f"{alarms[0]} found missing and made again"
+
+
+def account(life: Life) -> str:
+    """In another account than the one that is named nothing is made."""
+    stage = life.other_stage
+    life.pulumi("foundation", "stack", "init", stage=stage)
+    life.set("foundation", "account", OTHER_ACCOUNT, stage)
+    before = len(life.said())
+    code, _ = life.up("foundation", stage, may_fail=True)
+    done = life.said()[before:]
+    expect(code != 0 and times(done, "created:", "planned, not applied:") == 0, f"made in the wrong account: {done}")
+    life.set("foundation", "account", "", stage)
+    life.pulumi("foundation", "stack", "rm", "--yes", "--force", "--preserve-config", stage=stage)
+    return "refused before anything was made"
+
+
+def interrupted(life: Life) -> str:
+    """An `up` that is killed half-way is finished by the next."""
+    stage = life.other_stage
+    life.pulumi("foundation", "stack", "init", stage=stage)
+    before, running = len(life.said()), life.start_up("foundation", stage)
+    while times(life.said()[before:], "created:") < HALF_WAY and running.poll() is None:
+        time.sleep(0.05)
+    expect(running.poll() is None, "it ended before it could be killed")
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    made = times(life.said()[before:], "created:", "planned, not applied:")
+    life.pulumi("foundation", "cancel", "--yes", stage=stage, may_fail=True)  # the lock that the dead process left
+    _, done = life.up("foundation", stage)
+    life.settled("foundation", stage)
+    life.pulumi("foundation", "state", "unprotect", "--all", "--yes", stage=stage)
+    life.pulumi("foundation", "destroy", "--yes", "--skip-preview", stage=stage)
+    life.pulumi("foundation", "stack", "rm", "--yes", "--force", "--preserve-config", stage=stage)
+    return f"killed after {made}, finished with {times(done, 'created:', 'planned, not applied:')} more"
+
+
+def upgrade(life: Life) -> str:
+    """Programs of the last release become today's: nothing that is protected or holds data is deleted or replaced."""
+    told = []
+    for new in sorted((life.repository / "infra").glob("*/Pulumi.yaml"), key=_order):
+        stack = new.parent.name
+        old = life.programs / stack
+        if not old.exists():
+            continue
+        _take_over(new.parent, old, life.stage)
+        _, done = life.up(stack)
+        life.settled(stack)
+        made, gone = times(done, "created:", "planned, not applied:"), times(done, "deleted:")
+        told.append(f"{stack} +{made} -{gone}")
+    return ", ".join(told)
+
+
+def _order(project: Path) -> int:
+    known = ("foundation", "registry", "ingestion", "training", "serving", "monitoring")
+    return known.index(project.parent.name) if project.parent.name in known else len(known)
+
+
+def _take_over(new: Path, old: Path, stage: str) -> None:
+    """Put a newer program in the place of an older one; what the back end noted in the configuration stays."""
+    file = f"Pulumi.{stage}.yaml"
+    noted = yaml.safe_load((old / file).read_text(encoding="utf-8"))
+    shutil.copytree(new, old, dirs_exist_ok=True)
+    document = yaml.safe_load((new / file).read_text(encoding="utf-8"))
+    kept = {key: value for key, value in noted.items() if key != "config"}
+    (old / file).write_text(yaml.safe_dump({**kept, **document}, sort_keys=False), encoding="utf-8")
+
+
+CHANGES: dict[str, Callable[[Life], str]] = {
+    "image": image,
+    "retention": retention,
+    "rename": rename,
+    "schema": schema,
+    "by_hand": by_hand,
+    "account": account,
+    "interrupted": interrupted,
+}
+
+
+def main() -> int:
+    """Make the changes that are asked for, each in turn."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stage", required=True)
+    parser.add_argument("--repository", type=Path, required=True)
+    parser.add_argument("change", nargs="+", choices=[*CHANGES, "upgrade"])
+    asked = parser.parse_args()
+    life, failed = Life(Path.cwd(), asked.repository, asked.stage), False
+    for name in asked.change:
+        started = time.monotonic()
+        try:
+            said = {**CHANGES, "upgrade": upgrade}[name](life)
+        except FellShortError as reason:
+            failed, said = True, f"FELL SHORT, {reason}"
+        print(f"change {name} ({time.monotonic() - started:.0f} s): {said}", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
