@@ -126,6 +126,16 @@ def test_copies_serve_a_release_protect_nothing_and_name_no_state(tmp_path: Path
     assert (infra / "serving" / "Pulumi.dev.yaml").read_bytes() == before
 
 
+def test_the_policy_pack_goes_along_and_finds_its_environment(tmp_path: Path) -> None:
+    infra = write_programs(tmp_path / "infra")
+    (infra / "policy").mkdir()
+    pack = {"version": "0.1.0", "runtime": {"name": "python", "options": {"virtualenv": "../../.venv"}}}
+    (infra / "policy" / "PulumiPolicy.yaml").write_text(yaml.safe_dump(pack), encoding="utf-8")
+    copied = copies.copy(programs(infra, "dev"), tmp_path / "work", emulator=ADDRESS, account="1" * 12)
+    read = yaml.safe_load((copied / "policy" / "PulumiPolicy.yaml").read_text(encoding="utf-8"))
+    assert read["runtime"]["options"]["virtualenv"] == str(tmp_path / ".venv")
+
+
 def test_a_copy_names_its_environment_by_the_whole_path(tmp_path: Path) -> None:
     project = {"backend": {"url": "s3://real"}, "runtime": {"name": "python", "options": {"virtualenv": "../../.venv"}}}
     changed = copies.without_backend(project, tmp_path / "infra" / "serving")

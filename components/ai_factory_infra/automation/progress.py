@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from pulumi.automation.events import EngineEvent, OpType, StepEventMetadata
+from pulumi.automation.events import EngineEvent, OpType, PolicyEvent, StepEventMetadata
 from rich.console import Console
 from rich.markup import escape
 
@@ -116,10 +116,21 @@ class Operation:
             self._end(event.res_outputs_event.metadata, failed=False)
         elif event.res_op_failed_event:
             self._end(event.res_op_failed_event.metadata, failed=True)
+        elif event.policy_event:
+            self._violation(event.policy_event)
         elif event.diagnostic_event and event.diagnostic_event.severity == "error":
             text = MARKUP.sub("", event.diagnostic_event.message).strip()
             if text:
                 self.seen.errors.append(text)
+
+    def _violation(self, event: PolicyEvent) -> None:
+        """A rule of a policy pack that a resource breaks: mandatory ones stop the operation, others are shown."""
+        said = " ".join(MARKUP.sub("", event.message).split())
+        text = f"{event.policy_name}: {name_of(event.resource_urn or '')}: {said}"
+        if event.enforcement_level == "mandatory":
+            self.seen.errors.append(text)
+        else:
+            self._screen.say(f"  ? {text}", "yellow")
 
     def _begin(self, step: StepEventMetadata) -> None:
         self._began[step.urn] = time.monotonic()

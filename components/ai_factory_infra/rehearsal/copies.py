@@ -12,12 +12,14 @@ import yaml
 from ai_factory_infra.automation.programs import Program
 
 RELEASE = "rehearsal"  # a model that is not there; without any the endpoint would not be made
+PACK = "policy"  # the policy pack beside the programs, where there is one
 NOT_COPIED = shutil.ignore_patterns("__pycache__", ".venv", "node_modules")
 
 
 def copy(programs: Sequence[Program], work: Path, *, emulator: str, account: str) -> Path:
     """Copy every program below `work`, told where the emulator is. Returns the folder of the copies."""
     infra = work / "infra"
+    _copy_pack(programs[0].folder.parent / PACK, infra / PACK)
     for program in programs:
         folder = infra / program.stack
         shutil.copytree(program.folder, folder, ignore=NOT_COPIED)
@@ -30,6 +32,12 @@ def copy(programs: Sequence[Program], work: Path, *, emulator: str, account: str
             ),
         )
     return infra
+
+
+def _copy_pack(pack: Path, to: Path) -> None:
+    if pack.is_dir():
+        shutil.copytree(pack, to, ignore=NOT_COPIED)
+        _rewrite(to / "PulumiPolicy.yaml", lambda whole: without_backend(whole, pack))
 
 
 def settings(program: Program, *, emulator: str, account: str) -> Mapping[str, str]:
