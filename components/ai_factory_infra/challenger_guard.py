@@ -22,7 +22,7 @@ from ai_factory_infra.problems import Problems
 
 
 class ChallengerGuardArgs(TypedDict):
-    """`alarms`: the names of the alarms that speak against `variant`; they belong to alarms of the same account."""
+    """`endpoint_name`: whose variant it is. `alarms`: the names of the alarms that speak against `variant`, of the same account."""
 
     endpoint_name: pulumi.Input[str]
     variant: str

@@ -26,7 +26,7 @@ class DriftMonitorArgs(CommandInputs):
     """`rows`: what the endpoint captured (`captured`), or what was scored. `schedule`: five cron fields, UTC.
 
     `labels`: true values that arrive later; the folder must hold some, for SageMaker starts no job whose input is empty.
-    `reports`: where the pages go. `role_arns`: roles that exist, for the parts `job`, `run` and `start` (the schedule).
+    `project`: by which the metric is known. `reports`: where the pages go. `role_arns`: roles that exist, for the parts `job`, `run` and `start` (the schedule).
     """
 
     project: str

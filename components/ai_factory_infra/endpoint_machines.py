@@ -28,6 +28,7 @@ INSTANCE_TYPE = "ml.m5.large"
 class MachineEndpointArgs(EndpointArgs):
     """`model_data` is a folder, `s3://bucket/prefix/`. `instances` and `max_instances`: the range of autoscaling; equal for none.
 
+    `instance_type`: ml.m5.large by default. `rollout`: how a new version meets traffic, all at once by default.
     `local_storage_waiver`: why machines with their own disks, which take no volume key, are fine.
     """
 

@@ -30,7 +30,8 @@ class EndpointArgs(RoleInputs):
     """`model_data`: the model package in the bucket; None: no model yet, so no endpoint. `models`: where packages are, all the
     role may read. `max_error_rate`: the share of requests (0 to 1) that may fail, `p99_ms`: the milliseconds that one in a
     hundred may exceed. `log_retention_days`: one of `LOG_RETENTION_DAYS`, 30 by default. `region`: where it is to run, so
-    that a region without the service is refused before anything is made. The part with a role: `container`.
+    that a region without the service is refused before anything is made. `environment`: what the container is told beside what
+    it always is; no secrets, only their ARNs. `role_arns`: a role that exists, for the part `container`.
     """
 
     stage: str

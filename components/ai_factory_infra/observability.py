@@ -19,7 +19,9 @@ WIDTH, HEIGHT = 12, 6
 
 
 class ObservabilityArgs(TypedDict):
-    """`endpoint_name`: empty for a batch architecture. `pipelines`: title to pipeline name. `alarm_names`: shown on top."""
+    """`title`: what the page is called. `project` and `stage`: whose metrics it shows. `variant`: of the endpoint.
+
+    `endpoint_name`: empty for a batch architecture. `pipelines`: title to pipeline name. `alarm_names`: shown on top."""
 
     title: str
     project: str

@@ -47,7 +47,8 @@ CHALLENGER = "Challenger"
 class RealtimeEndpointArgs(MachineEndpointArgs):
     """`challenger_data`: a second version, as `model_data`; it takes the strategy `shadow` or `ab`.
 
-    `captures`: where requests are kept, for the monitor. `requests_per_instance`: a minute.
+    `captures`: where requests are kept, for the monitor. `capture_percent`: how many of them, 100 by default; 0 keeps none.
+    `requests_per_instance`: a minute, before another machine is started.
     """
 
     captures: Folder
