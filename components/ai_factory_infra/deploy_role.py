@@ -71,14 +71,23 @@ class DeployRole(pulumi.ComponentResource):
             permissions_boundary=self._args.get("own_boundary_arn") or None,
             opts=self._child,
         )
+        parts = self.statements()
         attached = [
             aws.iam.RolePolicyAttachment(
                 f"{name}-{part}", role=role.name, policy_arn=self._policy(part, statements).arn, opts=self._child
             ).id
-            for part, statements in self.statements().items()
+            for part, statements in parts.items()
         ]
         self.role_arn = pulumi.Output.all(role.arn, *attached).apply(lambda a: str(a[0]))
-        self.register_outputs({"role_arn": self.role_arn, "boundary_arn": self.boundary_arn})
+        everything = [s for statements in parts.values() for s in statements]
+        self.register_outputs(
+            {
+                "role_arn": self.role_arn,
+                "boundary_arn": self.boundary_arn,
+                "policy": document(everything),
+                "reasons": {s["sid"]: s["why"] for s in everything},
+            }
+        )
 
     def _oidc_provider(self, trust: Trust) -> pulumi.Output[str]:
         if self._args.get("provider", "create") == "existing":
@@ -176,7 +185,7 @@ class DeployRole(pulumi.ComponentResource):
             },
             {
                 "sid": "NeverApprove",
-                "why": "a model is approved by persons",
+                "why": "a model is approved by persons, not by what deploys it",
                 "effect": "Deny",
                 "actions": ["sagemaker:UpdateModelPackage"],
                 "resources": [account.named(f"sagemaker:model-package/{self._args['prefix']}/*")],

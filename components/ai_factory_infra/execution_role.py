@@ -51,7 +51,8 @@ class ExecutionRole(pulumi.ComponentResource):
             self.name = self.arn.apply(lambda arn: arn.rsplit("/", 1)[-1])
         else:
             self.arn, self.name = self._create(name, args)
-        self.register_outputs({"arn": self.arn, "name": self.name, "policy": self.policy})
+        reasons = {s["sid"]: s["why"] for s in args["statements"]}  # for the report of who may do what (`permissions`)
+        self.register_outputs({"arn": self.arn, "name": self.name, "policy": self.policy, "reasons": reasons})
 
     def _create(self, name: str, args: ExecutionRoleArgs) -> tuple[pulumi.Output[str], pulumi.Output[str]]:
         child = pulumi.ResourceOptions(parent=self)

@@ -54,6 +54,7 @@ class Registration:
     delete_before_replace: bool | None
     ignore_changes: tuple[str, ...]
     dependencies: frozenset[str]
+    aliases: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -64,6 +65,7 @@ class Registered:
     resources: list[Registration] = field(default_factory=list)
     outputs: dict[str, Any] = field(default_factory=dict)
     reads: list[str] = field(default_factory=list)
+    reported: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # a component's URN -> what it says of itself
 
     def of(self, kind: str) -> list[Registration]:
         """All resources of a type, such as `aws:s3/bucket:Bucket`."""
@@ -124,9 +126,14 @@ class _Monitor(mocks.MockMonitor):
                     delete_before_replace=request.deleteBeforeReplace if request.deleteBeforeReplaceDefined else None,
                     ignore_changes=tuple(request.ignoreChanges),
                     dependencies=frozenset(depends),
+                    aliases=frozenset(alias.urn for alias in request.aliases if alias.urn),
                 )
             )
         return answer
+
+    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - the engine's own name
+        self._seen.reported[request.urn] = rpc.deserialize_properties(request.outputs) or {}
+        return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
 
     def Invoke(self, request: Any) -> Any:  # noqa: N802 - the engine's own name
         with _loop_of_thread():

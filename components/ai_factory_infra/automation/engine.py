@@ -50,13 +50,26 @@ class Engine:
     def preview(self) -> Seen:
         """What an update would change. Raises UpdateFailed."""
         hint = f"A stack can be previewed once those that it reads are up: {', '.join(sorted(self.program.reads)) or 'none'}."
-        return self._do("preview", lambda on: self._stack.preview(on_event=on.on_event), planning=True, hint=hint)
+        return self._do(
+            "preview",
+            lambda on: self._stack.preview(on_event=on.on_event, policy_packs=self._packs),
+            planning=True,
+            hint=hint,
+        )
 
     def up(self, total: int = 0, *, keep_going: bool = False) -> Seen:
         """Make or change everything; an update that was interrupted is finished. Raises UpdateFailed, StackBusy."""
         self.recover()
-        run: Run = lambda on: self._stack.up(on_event=on.on_event, continue_on_error=keep_going or None)  # noqa: E731
+        run: Run = lambda on: self._stack.up(  # noqa: E731
+            on_event=on.on_event, continue_on_error=keep_going or None, policy_packs=self._packs
+        )
         return self._do("update", run, total=total)
+
+    @property
+    def _packs(self) -> list[str] | None:
+        """The policy pack beside the programs; a violation stops the update in every stage but dev."""
+        pack = self.program.folder.parent / "policy"
+        return [str(pack)] if (pack / "PulumiPolicy.yaml").exists() else None
 
     def preview_destroy(self) -> Seen:
         """What a destruction would delete."""
