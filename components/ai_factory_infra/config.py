@@ -122,7 +122,7 @@ class StackConfig:
     project: str = text(SLUG, "1 to 40 lower-case letters, digits and hyphens")
     region: str = text(r"[a-z]{2}(-[a-z]+)+-\d", "an AWS region such as eu-west-1")
     account: str = text(r"|\d{12}", "twelve digits in quotes, or empty: then no account is refused", default="")
-    organization: str = text(r"[A-Za-z0-9_.-]+", "the organization in Pulumi Cloud", default="organization")
+    organization: str = text(r"|[A-Za-z0-9_.-]+", "whose stacks are read, or empty: those of this one's", default="")
     risk_tier: str = choice("low", "medium", "high")
     emulator: str = text(r"|http://127\.0\.0\.1:\d+", "an AWS emulator on this machine, or empty", default="")
     permissions_boundary_arn: str = text(r"|arn:[\w-]+:iam::\d{12}:policy/.+", "the ARN of an IAM policy", default="")

@@ -13,6 +13,8 @@ from ai_factory_infra.emulated import provider_settings
 from ai_factory_infra.naming import prefix
 from ai_factory_infra.policies import NetworkRef
 
+NO_CLOUD = "organization"  # what Pulumi calls the organization of a state that is a bucket or a folder
+
 
 class Stage:
     """One stage of one project, as a program sees it.
@@ -56,7 +58,8 @@ class Stage:
     def reads(self, stack: str) -> Exports:
         """What another stack of this project exports in the same stage."""
         project = f"{self._config.project}-{stack}"
-        return Exports(pulumi.StackReference(f"{self._config.organization}/{project}/{self.name}"))
+        owner = self._config.organization or pulumi.get_organization() or NO_CLOUD
+        return Exports(pulumi.StackReference(f"{owner}/{project}/{self.name}"))
 
 
 class Exports:

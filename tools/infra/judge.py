@@ -171,6 +171,19 @@ def live(case: Case, repositories: Repositories, verdicts: Verdicts, *changes: s
             print(f"         {line}", flush=True)
 
 
+def rehearse(repositories: Repositories, verdicts: Verdicts) -> None:
+    """`make infra-rehearse` as a user types it, in a generated repository, with the rig's engine on PATH."""
+    repository = repositories.work / "rehearsal"
+    shutil.copytree(repositories.of("realtime", "realtime"), repository)
+    (repository / ".venv").mkdir(exist_ok=True)
+    (repository / ".venv" / ".ready").touch()  # this interpreter is the environment
+    make = ["make", "-C", repository, "infra-rehearse", "STAGE=dev", f"PY={sys.executable}"]
+    code, said, seconds = ask(repository, RIG, "exec", "--", *make)
+    if code == 0 and not (repository / "artifacts" / "rehearsal-dev" / "index.html").exists():
+        code, said = 1, f"{said}\nno page was written"
+    verdicts.add("rehearsal realtime dev", code, said, seconds)
+
+
 def live_through_an_upgrade(repositories: Repositories, verdicts: Verdicts) -> None:
     """The last release's programs are brought up, then today's take their place: nothing that holds data is touched."""
     commit = LAST_RELEASE.read_text(encoding="utf-8").split()[0]
@@ -224,6 +237,8 @@ def judge(everything: bool, word: str, repositories: Repositories, verdicts: Ver
     for case, changes in lives(everything):
         if word in f"life      {case} {' '.join(changes)}":
             live(case, repositories, verdicts, *changes)
+    if word in "rehearsal realtime dev":
+        rehearse(repositories, verdicts)
     if everything and word in "life      upgrade":
         live_through_an_upgrade(repositories, verdicts)
 

@@ -42,7 +42,7 @@ def _copy_pack(pack: Path, to: Path) -> None:
 
 def settings(program: Program, *, emulator: str, account: str) -> Mapping[str, str]:
     """What a rehearsal sets: address, account, a release to serve, and nothing protected, because all of it goes again."""
-    told = {"emulator": emulator, "account": account, "organization": "organization"}
+    told = {"emulator": emulator, "account": account, "organization": ""}
     if "protect" in program.settings:
         told["protect"] = "false"
     if program.settings.get("release") == "":
