@@ -1,4 +1,4 @@
-"""ModelRegistry: where images and model versions are kept, and who is told when a version is approved.
+"""ModelRegistry: where images and model versions are kept, and who is told when a version is approved; or one that exists.
 
 Costs when idle: stored images. Limits: 63 characters for a model package group. AWS: "Register and deploy models with
 Model Registry", "Amazon ECR image tag immutability".
@@ -7,22 +7,32 @@ Model Registry", "Amazon ECR image tag immutability".
 from __future__ import annotations
 
 import json
-from typing import NotRequired, TypedDict
+from typing import NotRequired
 
 import pulumi
 import pulumi_aws as aws
 
+from ai_factory_infra.account import Account
+from ai_factory_infra.dependency import Mode, check_mode
+from ai_factory_infra.inputs import ProtectInputs
 from ai_factory_infra.limits import LOGICAL_NAME, SAGEMAKER_NAME
 from ai_factory_infra.problems import Problems
 
 
-class ModelRegistryArgs(TypedDict):
-    """`kept_untagged_days`: images that no tag points to are deleted after so many days, 14 by default."""
+class ModelRegistryArgs(ProtectInputs):
+    """`kept_untagged_days`: images that no tag points to are deleted after so many days, 14 by default.
+
+    `mode`: create (the default); existing, which takes `group_name`, `repository_url` and `repository_arn`; or skip: neither
+    images nor versions, and empty names.
+    """
 
     kms_key_arn: pulumi.Input[str]
     alerts_topic_arn: pulumi.Input[str]
+    mode: NotRequired[Mode | str]
+    group_name: NotRequired[pulumi.Input[str]]
+    repository_url: NotRequired[pulumi.Input[str]]
+    repository_arn: NotRequired[pulumi.Input[str]]
     kept_untagged_days: NotRequired[int]
-    protect: NotRequired[bool]
 
 
 class ModelRegistry(pulumi.ComponentResource):
@@ -39,6 +49,28 @@ class ModelRegistry(pulumi.ComponentResource):
     def __init__(self, name: str, args: ModelRegistryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         _check(name, args)
         super().__init__("ai-factory:index:ModelRegistry", name, {}, opts)
+        if args.get("mode", "create") == "create":
+            self._create(name, args)
+        else:
+            self._take(args)
+        self.register_outputs(
+            {
+                "group": self.group,
+                "group_arn": self.group_arn,
+                "repository_url": self.repository_url,
+                "repository_arn": self.repository_arn,
+            }
+        )
+
+    def _take(self, args: ModelRegistryArgs) -> None:
+        """What exists, or nothing: whoever keeps it says who hears of an approval."""
+        self.group = pulumi.Output.from_input(args.get("group_name", ""))
+        arn = pulumi.Output.concat(Account.of(self).arn("sagemaker", "model-package-group/"), self.group)
+        self.group_arn = arn if "group_name" in args else self.group
+        self.repository_url = pulumi.Output.from_input(args.get("repository_url", ""))
+        self.repository_arn = pulumi.Output.from_input(args.get("repository_arn", ""))
+
+    def _create(self, name: str, args: ModelRegistryArgs) -> None:
         group = aws.sagemaker.ModelPackageGroup(
             name,
             model_package_group_name=name,
@@ -49,14 +81,6 @@ class ModelRegistry(pulumi.ComponentResource):
         repository = self._repository(name, args)
         self.group, self.group_arn = group.model_package_group_name, group.arn
         self.repository_url, self.repository_arn = repository.repository_url, repository.arn
-        self.register_outputs(
-            {
-                "group": self.group,
-                "group_arn": self.group_arn,
-                "repository_url": self.repository_url,
-                "repository_arn": self.repository_arn,
-            }
-        )
 
     def _tell_approvals(self, name: str, group: aws.sagemaker.ModelPackageGroup, topic: pulumi.Input[str]) -> None:
         child = pulumi.ResourceOptions(parent=self)
@@ -111,6 +135,18 @@ def _check(name: str, args: ModelRegistryArgs) -> None:
     problems = Problems("ModelRegistry")
     problems.fits("name", name, min(SAGEMAKER_NAME, LOGICAL_NAME - len("-approved")), "a registry with its rule")
     problems.unless(name == name.lower(), "name", f"got {name!r}; ECR allows lower-case letters only")
+    brought = {key: args.get(key) for key in ("group_name", "repository_url", "repository_arn")}
+    check_mode(problems, args.get("mode", "create"), brought)
+    problems.matches("group_name", brought["group_name"], r"|[A-Za-z0-9](-*[A-Za-z0-9]){0,62}", "a group's name")
+    problems.matches(
+        "repository_arn", brought["repository_arn"], r"|arn:[\w-]+:ecr:.+:repository/.+", "the ARN of a repository"
+    )
+    problems.matches(
+        "repository_url",
+        brought["repository_url"],
+        r"|\d{12}\.dkr\.ecr\..+/.+[^:]",
+        "ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME",
+    )
     days = args.get("kept_untagged_days", 14)
     problems.unless(days >= 1, "kept_untagged_days", f"got {days}; ECR allows 1 day or more")
     problems.stop()

@@ -12,6 +12,7 @@ from ai_factory_infra.config import ConfigError
 from ai_factory_infra.container_pipeline import ContainerPipeline
 from ai_factory_infra.execution_role import ExecutionRole
 from ai_factory_infra.key_set import KeySet
+from ai_factory_infra.model_registry import ModelRegistry
 from ai_factory_infra.secure_bucket import SecureBucket
 from ai_factory_infra.steps import Script
 from ai_factory_infra.testing import Registered, run_program, run_resources, run_stage
@@ -21,11 +22,30 @@ ACCOUNT = "123456789012"
 KEY = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/0a1b"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/team/jobs"
 STATEMENT = {"sid": "S", "why": "it must", "actions": ["s3:GetObject"], "resources": ["arn:aws:s3:::b/*"]}
+REGISTRY = {"kms_key_arn": KEY, "alerts_topic_arn": "arn:aws:sns:x"}
+IMAGES = f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com/team/churn"
+BROUGHT_REGISTRY = {
+    "mode": "existing", "group_name": "churn", "repository_url": IMAGES, "repository_arn": f"arn:aws:ecr:eu-west-1:{ACCOUNT}:repository/team/churn",
+}  # fmt: skip
 EXISTING: list[tuple[Any, Mapping[str, Any], Mapping[str, Any]]] = [
     (KeySet, {"classes": ["data"], "mode": "existing", "key_arns": {"data": KEY}}, {"arns": {"data": KEY}}),
     (KeySet, {"mode": "skip"}, {"arns": {}}),
     (SecureBucket, {"mode": "existing", "bucket_name": "lake"}, {"bucket": "lake", "arn": "arn:aws:s3:::lake"}),
     (SecureBucket, {"mode": "skip"}, {"bucket": "", "arn": ""}),
+    (
+        ModelRegistry,
+        REGISTRY | BROUGHT_REGISTRY,
+        {
+            "group": "churn",
+            "group_arn": f"arn:aws:sagemaker:eu-west-1:{ACCOUNT}:model-package-group/churn",
+            "repository_url": IMAGES,
+        },
+    ),
+    (
+        ModelRegistry,
+        REGISTRY | {"mode": "skip"},
+        {"group": "", "group_arn": "", "repository_url": "", "repository_arn": ""},
+    ),
     (
         ExecutionRole,
         {"service": "sagemaker.amazonaws.com", "statements": [STATEMENT], "mode": "existing", "role_arn": ROLE},
@@ -69,6 +89,9 @@ WRONG: list[tuple[Any, Mapping[str, Any], str, str]] = [
     (SecureBucket, {"mode": "existing"}, "bucket_name", "missing"),
     (SecureBucket, {"mode": "skip", "bucket_name": "lake"}, "bucket_name", "fits the mode existing, not skip"),
     (SecureBucket, {"mode": "existing", "bucket_name": "s3://lake"}, "bucket_name", "a bucket's name"),
+    (ModelRegistry, REGISTRY | BROUGHT_REGISTRY | {"group_name": ""}, "group_name", "missing"),
+    (ModelRegistry, REGISTRY | BROUGHT_REGISTRY | {"repository_url": f"{IMAGES}:"}, "repository_url", "ACCOUNT.dkr.ecr.REGION"),
+    (ModelRegistry, REGISTRY | BROUGHT_REGISTRY | {"mode": "skip", "repository_url": "", "repository_arn": ""}, "group_name", "not skip"),
     (ExecutionRole, {"service": "sagemaker.amazonaws.com", "statements": [STATEMENT], "mode": "skip"}, "mode", "must run as somebody"),
     (ExecutionRole, {"service": "sagemaker.amazonaws.com", "statements": [STATEMENT], "mode": "existing", "role_arn": "jobs"}, "role_arn", "the ARN of an IAM role"),
 ]  # fmt: skip
@@ -102,6 +125,7 @@ def test_a_part_of_a_pipeline_takes_the_role_it_is_brought_and_the_others_get_th
 KEYS = ", ".join(f"{kind}={KEY}" for kind in ("data", "alerts", "logs"))
 BROUGHT = {
     "foundation": {"key_arns": KEYS, "data_bucket": "lake", "artifacts_bucket": "models", "captures_bucket": "asked", "network": "skip"},
+    "registry": {k: v for k, v in BROUGHT_REGISTRY.items() if k != "mode"},
     "training": {"role_arns": f"job={ROLE}, run={ROLE}, door={ROLE}, drift={ROLE}"},
     "serving": {"release": "1", "role_arns": f"container={ROLE}"},
     "monitoring": {"role_arns": f"job={ROLE}, run={ROLE}, start={ROLE}"},
@@ -111,7 +135,10 @@ BROUGHT = {
 def test_a_stage_stands_on_keys_buckets_network_and_roles_that_exist() -> None:
     found = run_stage(rendered(architecture="realtime") / "infra", "dev", config=BROUGHT)
     made_types = {r.type for stack in found.values() for r in stack.resources}
-    assert not made_types & {"aws:kms/key:Key", "aws:iam/role:Role", "aws:ec2/vpc:Vpc"}
+    assert not made_types & {"aws:kms/key:Key", "aws:ec2/vpc:Vpc", "aws:ecr/repository:Repository"}
+    assert [
+        r.name for stack in found.values() for r in stack.of("aws:iam/role:Role") if "-approval" not in r.name
+    ] == []
     assert [b.name for b in found["foundation"].of("aws:s3/bucket:Bucket")] == ["churn-dev-accesses"]
     assert found["foundation"].outputs["data_bucket"] == "lake"
     assert found["serving"].only("aws:sagemaker/model:Model").inputs["executionRoleArn"] == ROLE

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pulumi
 from ai_factory_infra.approval_flow import ApprovalFlow
-from ai_factory_infra.config import StackConfig, flag, load
+from ai_factory_infra.config import StackConfig, flag, load, text
 from ai_factory_infra.model_registry import ModelRegistry
 from ai_factory_infra.stage import Stage
 
@@ -17,6 +17,9 @@ class Config(StackConfig):
 
     protect: bool = flag()
     two_persons: bool = flag()
+    group_name: str = text(default="")
+    repository_url: str = text(default="")
+    repository_arn: str = text(default="")
 
 
 config = load(Config)
@@ -29,6 +32,11 @@ registry = ModelRegistry(
         "kms_key_arn": foundation["data_key_arn"],
         "alerts_topic_arn": foundation["alerts_topic_arn"],
         "protect": config.protect,
+        # All three are given for a registry that exists; they are held to AWS's own shapes by the component.
+        "mode": "existing" if config.group_name or config.repository_url or config.repository_arn else "create",
+        "group_name": config.group_name,
+        "repository_url": config.repository_url,
+        "repository_arn": config.repository_arn,
     },
     stage.options,
 )
@@ -37,7 +45,7 @@ if config.two_persons:
     ApprovalFlow(
         stage.named("approval"),
         {
-            "group": stage.prefix,
+            "group": config.group_name or stage.prefix,
             "trainers": [stage.named("training")],
             "alerts_topic_arn": foundation["alerts_topic_arn"],
             "permissions_boundary_arn": foundation.boundary(config.permissions_boundary_arn),
