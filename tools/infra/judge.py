@@ -37,6 +37,7 @@ TOOLS = Path(os.environ.get("AWS_RIG_TOOLS") or ROOT.parent / "shared" / "tools"
 ORACLE, RIG = TOOLS / "aws_oracle.py", TOOLS / "pulumi_rig" / "rig.py"
 LAST_RELEASE = ROOT / ".ci" / "last-release"  # the commit whose programs today's must be able to take over
 UNABLE = 3  # either judge's exit code where something that it needs is missing
+UNCHANGED = ("training",)  # no change touches it, other lives lead it, and its queues take the provider a minute
 MODES = ("realtime", "serverless", "async")
 
 
@@ -156,7 +157,9 @@ def live(case: Case, repositories: Repositories, verdicts: Verdicts, *changes: s
 
     `before`: a repository of the last release; it is brought up, and the change `upgrade` replaces it by today's.
     """
-    repository = repositories.configured(case, f"life-{case.architecture}-{case.mode}-{case.stage}-{'-'.join(changes)}")
+    repository = repositories.configured(case, f"life-{case.architecture}-{case.mode}-{case.stage}-{len(changes)}")
+    for stack in UNCHANGED if changes and before is None else ():
+        shutil.rmtree(repository / "infra" / stack, ignore_errors=True)
     policy = repository / "infra" / "policy"
     command: list[object] = [RIG, "life", (before or repository) / "infra", "--stack", case.stage]
     if policy.exists() and before is None:
