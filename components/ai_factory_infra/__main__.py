@@ -47,7 +47,8 @@ def _run(asked: argparse.Namespace) -> None:
     else:
         from ai_factory_infra.automation import commands
 
-        session = commands.Session(asked.infra, asked.stage, yes=getattr(asked, "yes", False))
+        only = tuple(asked.stacks.replace(",", " ").split())
+        session = commands.Session(asked.infra, asked.stage, only, yes=getattr(asked, "yes", False))
         getattr(commands, asked.command)(session)
 
 
@@ -67,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
         verb = verbs.add_parser(name, help=what, description=what)
         verb.add_argument("--stage", default="dev", help="dev, staging or prod")
         verb.add_argument("--infra", type=Path, default=Path("infra"), help="the folder of the programs")
+        if name in ("preview", "up", "destroy", "check"):
+            verb.add_argument("--stacks", default="", help="only these, such as `registry`; without it all")
         if name in ("up", "destroy"):
             verb.add_argument("--yes", action="store_true", help="ask nobody")
         if name == "rehearse":

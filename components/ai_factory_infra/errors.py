@@ -47,8 +47,20 @@ class StackNotFound(InfraError):
     slug = "stack-not-found"
     exit_code = EXIT_USAGE
 
-    def __init__(self, *, infra: Path, stage: str, missing: Sequence[str] = (), stages: Iterable[str] = ()) -> None:
-        if missing:
+    def __init__(
+        self,
+        *,
+        infra: Path,
+        stage: str,
+        missing: Sequence[str] = (),
+        stages: Iterable[str] = (),
+        unknown: Sequence[str] = (),
+        known: Iterable[str] = (),
+    ) -> None:
+        if unknown:
+            message = f"{infra} has no stack {', '.join(unknown)}."
+            hint = f"There are: {', '.join(known)}."
+        elif missing:
             message = f"No {', '.join(f'{infra / name}/Pulumi.{stage}.yaml' for name in missing)}: no such stage there."
             hint = f"Stages that every stack has: {', '.join(stages) or 'none'}."
         else:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from ai_factory_infra.automation.backend import state_url
-from ai_factory_infra.automation.programs import programs
+from ai_factory_infra.automation.programs import chosen, programs
 from ai_factory_infra.errors import StackNotFound, StackOrderError
 from helpers_automation import write_programs
 from helpers_infra import rendered
@@ -68,3 +68,16 @@ def test_the_environment_wins_over_the_setting() -> None:
     serving = programs(rendered(state_backend="s3://acme-pulumi-state") / "infra", "dev")[-1]
     assert state_url(serving, {}) == "s3://acme-pulumi-state"
     assert state_url(serving, {"PULUMI_BACKEND_URL": "file://~"}) == "file://~"
+
+
+def test_only_the_stacks_that_are_named_are_taken_in_order(tmp_path: Path) -> None:
+    found = programs(write_programs(tmp_path), "dev")
+    assert [p.stack for p in chosen(found, ("monitoring", "registry"), tmp_path)] == ["registry", "monitoring"]
+    assert chosen(found, (), tmp_path) == found
+
+
+def test_a_stack_that_is_not_there_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    found = programs(write_programs(tmp_path), "dev")
+    with pytest.raises(StackNotFound, match="has no stack servin") as refused:
+        chosen(found, ("servin",), tmp_path)
+    assert refused.value.hint == "There are: foundation, registry, serving, monitoring."

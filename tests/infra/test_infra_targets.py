@@ -36,7 +36,7 @@ def test_without_pulumi_it_says_how_to_get_it(tmp_path: Path, verb: str) -> None
 def test_a_wrong_account_is_refused_before_anything_is_made(tmp_path: Path, aws: str, verb: str) -> None:
     write_programs(tmp_path / "infra", account="999900001111")
     calls = pulumi_that_counts(tmp_path / "bin")
-    done = command(verb, "--yes", cwd=tmp_path, path=str(tmp_path / "bin"), **signed_in(aws), **NO_STATE)
+    done = command(verb, cwd=tmp_path, path=str(tmp_path / "bin"), **signed_in(aws), **NO_STATE)
     assert done.returncode == 1
     assert f"These credentials are of account {ACCOUNT}" in done.stderr
     for stack in ("foundation", "registry", "serving", "monitoring"):

@@ -51,7 +51,7 @@ def test_a_version_that_was_taken_back_is_found(read_back: str) -> None:
 
 
 def test_an_endpoint_that_is_not_there_is_found() -> None:
-    with pytest.raises(EndpointRolledBack, match="gone is not found"):
+    with pytest.raises(EndpointRolledBack, match="gone is not there, so nobody knows whether it runs config-1"):
         live_endpoint.check(state("config-1", endpoint="gone"), REGION)
 
 

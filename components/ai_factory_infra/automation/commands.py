@@ -12,17 +12,18 @@ from pulumi.automation import PulumiCommand
 
 from ai_factory_infra.automation import backend, identity, live_endpoint
 from ai_factory_infra.automation.engine import Engine, pulumi_command
-from ai_factory_infra.automation.programs import Program, programs
+from ai_factory_infra.automation.programs import Program, chosen, programs
 from ai_factory_infra.automation.progress import Screen, Seen, in_words
 from ai_factory_infra.errors import NotConfirmed
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One command on one stage. `yes`: nobody is asked."""
+    """One command on one stage. `only`: these stacks, not all; `yes`: nobody is asked."""
 
     infra: Path
     stage: str
+    only: tuple[str, ...] = ()
     yes: bool = False
     screen: Screen = field(default_factory=Screen)
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -30,7 +31,7 @@ class Session:
     def ready(self) -> Ready:
         """Everything that can be refused is refused here, before anything is made: program, order, account, state."""
         command = pulumi_command()
-        found = programs(self.infra, self.stage)
+        found = chosen(programs(self.infra, self.stage), self.only, self.infra)
         environment = {**os.environ, **self.environment}
         for program in found:
             backend.refuse_without_passphrase([program], backend.state_url(program, environment), environment)

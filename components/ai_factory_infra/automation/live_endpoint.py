@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ai_factory_infra.errors import EndpointRolledBack
+from ai_factory_infra.errors import CredentialsMissing, EndpointRolledBack
 
+NOT_THERE = ("ValidationException", "ResourceNotFound", "ResourceNotFoundException")
 ENDPOINT = "aws:sagemaker/endpoint:Endpoint"
 
 
@@ -41,23 +42,28 @@ def told(resources: Iterable[Mapping[str, Any]]) -> Iterator[Told]:
 
 
 def live(endpoint: str, region: str) -> Live:
-    """Ask AWS what an endpoint runs now."""
+    """Ask AWS what an endpoint runs now. Raises CredentialsMissing."""
     import boto3  # heavy, and needed by nothing that runs without an account
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         answer = boto3.client("sagemaker", region_name=region or None).describe_endpoint(EndpointName=endpoint)
     except ClientError as error:
-        return Live("", "not found", str(error))
+        gone = error.response["Error"]["Code"] in NOT_THERE
+        return Live("", "not there" if gone else "not shown to you", str(error))
+    except BotoCoreError as error:
+        raise CredentialsMissing(reason=str(error)) from error
     return Live(answer["EndpointConfigName"], answer["EndpointStatus"], answer.get("FailureReason", ""))
 
 
 def problem(wanted: Told, found: Live) -> str:
     """What is wrong, in a sentence; empty where the endpoint runs what it was told to."""
     because = f" AWS says: {found.reason}" if found.reason else ""
+    if not found.configuration:
+        return f"{wanted.endpoint} is {found.status}, so nobody knows whether it runs {wanted.configuration}.{because}"
     if found.configuration != wanted.configuration:
-        runs = f"runs {found.configuration}" if found.configuration else f"is {found.status}"
-        return f"{wanted.endpoint} {runs}, not {wanted.configuration}: AWS took the new version back.{because}"
+        runs = f"{wanted.endpoint} runs {found.configuration}, not {wanted.configuration}"
+        return f"{runs}: AWS took the new version back.{because}"
     if found.status != "InService":
         return f"{wanted.endpoint} is {found.status}, not InService.{because}"
     return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import graphlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,15 @@ def programs(infra: Path, stage: str) -> tuple[Program, ...]:
             infra=infra, stage=stage, missing=missing, stages=sorted(set.intersection(*stages)) if stages else ()
         )
     return in_order(read(folder, stage) for folder in folders)
+
+
+def chosen(found: Sequence[Program], names: Sequence[str], infra: Path) -> tuple[Program, ...]:
+    """Those of the programs that are named, in the same order; all of them for no names. Raises StackNotFound."""
+    known = [p.stack for p in found]
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise StackNotFound(infra=infra, stage=found[0].stage, unknown=unknown, known=known)
+    return tuple(p for p in found if not names or p.stack in names)
 
 
 def in_order(found: Iterable[Program]) -> tuple[Program, ...]:
