@@ -31,13 +31,15 @@ ROOT = HERE.parents[1]
 sys.path[:0] = [str(HERE), str(ROOT / "tests" / "stories")]
 
 from changes import CHANGES  # noqa: E402 - found only once its folder is known
-from matrix import STAGES, Case, covering, every  # noqa: E402
+from matrix import ROLLOUTS, STAGES, Case, covering, every  # noqa: E402
 
 TOOLS = Path(os.environ.get("AWS_RIG_TOOLS") or ROOT.parent / "shared" / "tools")
 ORACLE, RIG = TOOLS / "aws_oracle.py", TOOLS / "pulumi_rig" / "rig.py"
 LAST_RELEASE = ROOT / ".ci" / "last-release"  # the commit whose programs today's must be able to take over
 UNABLE = 3  # either judge's exit code where something that it needs is missing
-UNCHANGED = ("training",)  # no change touches it, other lives lead it, and its queues take the provider a minute
+REHEARSED = (
+    "training",
+)  # the quick lives do without: the rehearsal brings it up, and its queues take the provider a minute
 MODES = ("realtime", "serverless", "async")
 
 
@@ -152,14 +154,21 @@ def create_in_the_emulator(case: Case, repositories: Repositories, verdicts: Ver
     verdicts.add(f"emulator  {case}", *ask(repository, ORACLE, repository / "infra", "--stack", case.stage, "--apply"))
 
 
-def live(case: Case, repositories: Repositories, verdicts: Verdicts, *changes: str, before: Path | None = None) -> None:
+def live(
+    case: Case,
+    repositories: Repositories,
+    verdicts: Verdicts,
+    *changes: str,
+    without: Sequence[str] = (),
+    before: Path | None = None,
+) -> None:
     """A whole life with Pulumi's engine and the policy pack: preview, up, no change, no drift; changes; destroyed.
 
-    `before`: a repository of the last release; it is brought up, and the change `upgrade` replaces it by today's.
+    `without`: stacks that nothing else of it reads. `before`: a repository of the last release; it is brought up, and the change `upgrade` replaces it by today's.
     """
     repository = repositories.configured(case, f"life-{case.architecture}-{case.mode}-{case.stage}-{len(changes)}")
-    for stack in UNCHANGED if changes and before is None else ():
-        shutil.rmtree(repository / "infra" / stack, ignore_errors=True)
+    for stack in without:
+        shutil.rmtree(repository / "infra" / stack)
     policy = repository / "infra" / "policy"
     command: list[object] = [RIG, "life", (before or repository) / "infra", "--stack", case.stage]
     if policy.exists() and before is None:
@@ -234,12 +243,12 @@ def judge(everything: bool, word: str, repositories: Repositories, verdicts: Ver
     hold_against_the_provider([c for c in chosen if word in f"provider  {c}"], repositories, verdicts)
     modes = architectures()
     for architecture in modes:
-        case = Case(architecture, "dev", modes[architecture][0], "all-at-once", "create")
+        case = Case(architecture, "dev", modes[architecture][0], ROLLOUTS[modes[architecture][0]][0], "create")
         if word in f"emulator  {case}":
             create_in_the_emulator(case, repositories, verdicts)
     for case, changes in lives(everything):
         if word in f"life      {case} {' '.join(changes)}":
-            live(case, repositories, verdicts, *changes)
+            live(case, repositories, verdicts, *changes, without=() if everything else REHEARSED)
     if word in "rehearsal realtime dev":
         rehearse(repositories, verdicts)
     if everything and word in "life      upgrade":
@@ -253,7 +262,7 @@ def lives(everything: bool) -> list[tuple[Case, tuple[str, ...]]]:
     if not everything:
         return [first, (Case("batch", "dev", "jobs", "-", "skip"), ())]
     others = [
-        (Case(architecture, stage, mode, "all-at-once" if mode != "jobs" else "-", "create"), ())
+        (Case(architecture, stage, mode, ROLLOUTS[mode][0], "create"), ())
         for architecture in modes
         for mode in modes[architecture]
         for stage in STAGES
