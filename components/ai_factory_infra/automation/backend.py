@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from ai_factory_infra.automation.programs import Program
 from ai_factory_infra.errors import StateUnusable
 
-CLOUD = "Pulumi Cloud"
+CLOUD = "Pulumi Cloud, or wherever `pulumi login` pointed last"
 NAMES = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
 NO_KEY = (
     "Set PULUMI_CONFIG_PASSPHRASE (or …_FILE) to the team's passphrase, or give each stack a key of yours: "

@@ -79,6 +79,7 @@ def up(session: Session) -> None:
     """Make or change every stack in order; then ask AWS whether each endpoint runs what was rolled out."""
     ready = session.ready()
     for engine in ready.engines():
+        engine.recover()  # before the preview: what was made meanwhile is not planned again
         planned = _confirmed(session, engine, "update", engine.preview)
         session.screen.say(in_words(engine.up(sum(planned.counts.values())).counts, done=True))
         for told in live_endpoint.check(engine.resources(), engine.program.region):

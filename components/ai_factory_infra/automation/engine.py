@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from pulumi import automation
 from pulumi.automation.errors import CommandError, ConcurrentUpdateError, InvalidVersionError
 
 from ai_factory_infra.automation import recovery
+from ai_factory_infra.automation.backend import CLOUD, state_url
 from ai_factory_infra.automation.programs import Program
 from ai_factory_infra.automation.progress import Operation, Screen, Seen
 from ai_factory_infra.errors import PulumiMissing, StackBusy, StateUnusable, UpdateFailed
@@ -45,7 +47,7 @@ class Engine:
             )
             self._stack = automation.Stack.create_or_select(program.stage, workspace)
         except CommandError as error:
-            raise StateUnusable(where=program.backend or "its back end", reason=_last_lines(str(error))) from error
+            raise self._unusable(error, environment) from error
 
     def preview(self) -> Seen:
         """What an update would change. Raises UpdateFailed."""
@@ -87,7 +89,7 @@ class Engine:
 
     def resources(self) -> Sequence[Mapping[str, Any]]:
         """The state's resources, as Pulumi exports them."""
-        return (self._stack.export_stack().deployment or {}).get("resources") or ()
+        return (self._exported().deployment or {}).get("resources") or ()
 
     def outputs(self) -> Mapping[str, Any]:
         """What the stack exports."""
@@ -98,11 +100,18 @@ class Engine:
         workspace = self._stack.workspace
         environment = {str(k): str(v) for k, v in (workspace.env_vars or {}).items()}
         asked = [*arguments, "--stack", self.program.stage]
-        return workspace.pulumi_command.run(asked, str(self.program.folder), environment).stdout
+        try:
+            return workspace.pulumi_command.run(asked, str(self.program.folder), environment).stdout
+        except ConcurrentUpdateError:
+            raise
+        except CommandError as error:
+            verb = f"`pulumi {' '.join(arguments[:2])}`"
+            reasons = [_last_lines(str(error))]
+            raise UpdateFailed(verb=verb, stack=self.program.stack, reasons=reasons, hint=GO_ON) from error
 
     def recover(self) -> None:
         """Put right what an update that was killed left behind: its lock, and resources that it was just making."""
-        pending = self._unlocking(lambda: recovery.pending(self._stack.export_stack()))
+        pending = recovery.pending(self._exported())
         if not pending:
             return
         self._screen.say(f"{self.program.stack}: the last update was interrupted. It was busy with:", "yellow")
@@ -112,6 +121,16 @@ class Engine:
         self._unlocking(
             lambda: self.command("refresh", "--yes", "--skip-preview", *recovery.refresh_arguments(pending))
         )
+
+    def _exported(self) -> automation.Deployment:
+        try:
+            return self._stack.export_stack()
+        except CommandError as error:
+            raise self._unusable(error, {}) from error
+
+    def _unusable(self, error: CommandError, environment: Mapping[str, str]) -> StateUnusable:
+        where = state_url(self.program, {**os.environ, **environment}) or CLOUD
+        return StateUnusable(where=where, reason=_last_lines(str(error)))
 
     def _do(self, verb: str, run: Run, *, planning: bool = False, total: int = 0, hint: str = GO_ON) -> Seen:
         title = f"{self.program.stack}: {verb}"
