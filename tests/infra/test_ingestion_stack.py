@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -107,7 +108,8 @@ def test_evidence_covers_every_bucket_of_the_project(project: Project, ingestion
 
 
 def test_the_python_is_clean_and_nothing_is_left_unrendered(project: Project) -> None:
-    files = [*project.program.glob("*.*"), project.folder / "tests" / "infra" / "test_ingestion_stack.py"]
+    monitoring = project.folder / "infra" / "monitoring" / "__main__.py"
+    files = [*project.program.glob("*.*"), monitoring, project.folder / "tests" / "infra" / "test_ingestion_stack.py"]
     assert not [f for f in files if "cookiecutter" in f.read_text(encoding="utf-8")]
     rules = ["--isolated", "--line-length", "120", "--target-version", "py311"]
     ruff, python = [sys.executable, "-m", "ruff"], [str(f) for f in files if f.suffix == ".py"]
@@ -130,11 +132,17 @@ def test_what_the_settings_say_is_what_the_program_reads(project: Project) -> No
         assert [k for k in keys - {"account"} if f"    {k}: " not in program] == []
 
 
+def test_the_dashboard_shows_the_streams_alarms_by_the_names_they_have(project: Project) -> None:
+    monitoring = run_program(project.folder / "infra" / "monitoring", "dev", exports=project.exports)
+    body = json.loads(monitoring.only("aws:cloudwatch/dashboard:Dashboard").inputs["dashboardBody"])
+    (shown,) = [w["properties"]["alarms"] for w in body["widgets"] if w["type"] == "alarm"]
+    of_streams = {a.rsplit(":", 1)[1] for a in shown if "-events-" in a or "-consumer-" in a}
+    assert len(of_streams) == (7 if project.streams else 0)
+    assert of_streams <= {r.inputs["name"] for r in project.run().of("aws:cloudwatch/metricAlarm:MetricAlarm")}
+
+
 @pytest.mark.slow
 def test_the_generated_tests_pass_and_notice_a_broken_stack(project: Project) -> None:
-    if not project.streams:
-        pytest.skip("one architecture is enough to see that they notice")
-
     def own_tests() -> str:
         command = [
             sys.executable,

@@ -87,6 +87,11 @@ dashboard = Observability(
 {%- for alarm in {"realtime": ["errors", "latency"], "serverless": ["errors", "latency", "concurrency"], "async": ["errors", "latency", "waiting", "lost"]}[mode] %}
             stage.named("{{ "endpoint" if mode == "realtime" else mode }}-{{ alarm }}"),
 {%- endfor %}
+{%- if cookiecutter.architecture == "streaming" %}
+{%- for alarm in ["events-late", "events-refused", "events-undelivered", "consumer-behind", "consumer-failing", "consumer-given-up", "consumer-refused"] %}
+            stage.named("{{ alarm }}"),
+{%- endfor %}
+{%- endif %}
         ],
 {%- endif %}
     },
