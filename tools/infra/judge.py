@@ -40,7 +40,9 @@ UNABLE = 3  # either judge's exit code where something that it needs is missing
 REHEARSED = (
     "training",
 )  # the quick lives do without: the rehearsal brings it up, and its queues take the provider a minute
-MODES = ("realtime", "serverless", "async")
+# The serving modes of each architecture; one that is not named here comes in those of `realtime`. A stream's records are
+# answered one by one, so its endpoint is not asynchronous.
+MODES = {"realtime": ("realtime", "serverless", "async"), "batch": ("jobs",), "streaming": ("realtime", "serverless")}
 
 
 @dataclass(slots=True)
@@ -72,7 +74,7 @@ class Verdicts:
 def architectures() -> dict[str, tuple[str, ...]]:
     """Every architecture blueprint, with the serving modes that it comes in."""
     names = sorted(p.parent.name for p in (ROOT / "blueprints" / "architectures").glob("*/blueprint.yaml"))
-    return {name: ("jobs",) if name == "batch" else MODES for name in names}
+    return {name: MODES.get(name, MODES["realtime"]) for name in names}
 
 
 class Repositories:
