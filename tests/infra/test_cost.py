@@ -148,3 +148,10 @@ def test_a_type_without_a_rule_is_named(table: PriceTable) -> None:
 )
 def test_schedules_are_counted(expression: str, times: float) -> None:
     assert runs_per_month(expression) == pytest.approx(times)
+
+
+def test_an_interface_endpoint_costs_by_the_hour_in_each_subnet_and_a_gateway_nothing(table: PriceTable) -> None:
+    kind = "aws:ec2/vpcEndpoint:VpcEndpoint"
+    interface = {"vpcEndpointType": "Interface", "subnetIds": ["a", "b", "c"]}
+    (item,), _ = items_of([(kind, "sts", interface), (kind, "s3", {"vpcEndpointType": "Gateway"})], table)
+    assert item.amount == pytest.approx(3 * 730 * 0.011 + 5 * 0.01)

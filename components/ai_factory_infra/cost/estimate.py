@@ -13,7 +13,7 @@ from ai_factory_infra.cost.items import Item, items_of
 from ai_factory_infra.cost.price_table import SHIPPED, PriceTable, price_table
 
 LEFT_OUT = (
-    "data transfer, requests to S3, KMS, SNS, SQS and EventBridge, volumes of endpoints and jobs, autoscaling beyond the "
+    "data transfer, requests to S3, KMS, SNS, SQS, EventBridge, Lambda and Step Functions, volumes of endpoints and jobs, autoscaling beyond the "
     "machines it starts with, free tiers, taxes, discounts, and whatever people run by hand"
 )
 RELEASE = "estimate"  # a model that is not there; without any there is no endpoint to price
