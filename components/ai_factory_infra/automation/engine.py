@@ -70,7 +70,7 @@ class Engine:
     @property
     def _packs(self) -> list[str] | None:
         """The policy pack beside the programs; a violation stops the update in every stage but dev."""
-        pack = self.program.folder.parent / "policy"
+        pack = self.program.folder.resolve().parent / "policy"  # whole: pulumi runs in the program's folder
         return [str(pack)] if (pack / "PulumiPolicy.yaml").exists() else None
 
     def preview_destroy(self) -> Seen:
