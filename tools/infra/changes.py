@@ -99,6 +99,14 @@ class Life:
         """Another preview finds nothing to do."""
         self.pulumi(stack, "preview", "--expect-no-changes", stage=stage)
 
+    def our_own(self, *arguments: str) -> None:
+        """Run the repository's own command, as `make infra-*` does. Raises FellShortError where it fails."""
+        command = [sys.executable, "-m", "ai_factory_infra", *arguments, "--infra", str(self.programs)]
+        done = subprocess.run(
+            command, env=self._environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        )
+        expect(done.returncode == 0, f"{' '.join(command[1:])} ended with {done.returncode}:\n{done.stdout[-3000:]}")
+
     @property
     def other_stage(self) -> str:
         """A stage that is not up."""
@@ -243,7 +251,7 @@ def account(life: Life) -> str:
 
 
 def interrupted(life: Life) -> str:
-    """An `up` that is killed half-way is finished by the next."""
+    """An `up` that is killed half-way is finished by the next `make infra-up`, lock and half-made resources and all."""
     stage = life.other_stage
     life.pulumi("foundation", "stack", "init", stage=stage)
     before, running = len(life.said()), life.start_up("foundation", stage)
@@ -253,8 +261,9 @@ def interrupted(life: Life) -> str:
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
     made = times(life.said()[before:], "created:", "planned, not applied:")
-    life.pulumi("foundation", "cancel", "--yes", stage=stage, may_fail=True)  # the lock that the dead process left
-    _, done = life.up("foundation", stage)
+    before = len(life.said())
+    life.our_own("up", "--stage", stage, "--stacks", "foundation", "--yes")
+    done = life.said()[before:]
     life.settled("foundation", stage)
     life.pulumi("foundation", "state", "unprotect", "--all", "--yes", stage=stage)
     life.pulumi("foundation", "destroy", "--yes", "--skip-preview", stage=stage)
