@@ -141,8 +141,7 @@ def header(plain: Path) -> list[str]:
     """The columns of a file: its first line, or the keys of its first object. Raises Refused."""
     if plain.suffix.lower() == ".csv":
         try:
-            with pc.open_csv(str(plain), parse_options=_csv()) as reader:
-                names = list(reader.schema.names)
+            names = list(pc.open_csv(str(plain), parse_options=_csv()).schema.names)
         except (pa.ArrowInvalid, UnicodeError) as error:
             raise Refused(f"it is no CSV: {error}") from error
     else:
@@ -162,9 +161,8 @@ def of_csv(plain: Path, columns: Sequence[str], _aside: list[str]) -> Iterator[A
     as_text = pc.ConvertOptions(column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=False)
     block = pc.ReadOptions(block_size=CHUNK_BYTES)
     try:
-        with pc.open_csv(str(plain), read_options=block, parse_options=_csv(), convert_options=as_text) as reader:
-            for batch in reader:
-                yield pa.Table.from_batches([batch])
+        for batch in pc.open_csv(str(plain), read_options=block, parse_options=_csv(), convert_options=as_text):
+            yield pa.Table.from_batches([batch])
     except (pa.ArrowInvalid, UnicodeError) as error:
         raise Refused(f"it is damaged: {error}") from error
 
