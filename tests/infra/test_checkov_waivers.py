@@ -1,0 +1,51 @@
+"""What checkov finds is mended or waived with a reason: a finding without a waiver, and a waiver without a finding, both fail."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from types import ModuleType
+
+import pytest
+from helpers_infra import ROOT
+
+
+@pytest.fixture(scope="module")
+def scan() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("scan", ROOT / "tools" / "infra" / "scan.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["scan"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def report(*resources: str) -> dict[str, object]:
+    failed = [{"check_id": "CKV_1", "check_name": "Ensure it", "resource": r} for r in resources]
+    return {"check_type": "terraform_json", "results": {"failed_checks": failed}}
+
+
+WAIVER = """
+- check: CKV_1
+  resources: "aws_x.*-jobs"
+  why: It is attached by id, which a scan does not follow.
+"""
+
+
+def test_a_finding_needs_a_waiver_about_that_resource(scan: ModuleType) -> None:
+    accepted = scan.waivers(WAIVER)
+    assert list(scan.judge(scan.findings(report("aws_x.prod-jobs")), accepted)) == []
+    (problem,) = scan.judge(scan.findings([report("aws_x.prod-jobs", "aws_x.prod-other")]), accepted)
+    assert problem.startswith("CKV_1 aws_x.prod-other: Ensure it; mend it, or say in checkov.yaml why not")
+
+
+def test_a_waiver_that_waives_nothing_is_said(scan: ModuleType) -> None:
+    (problem,) = scan.judge(scan.findings(report()), scan.waivers(WAIVER))
+    assert "waives nothing any more" in problem
+
+
+def test_a_waiver_gives_a_reason(scan: ModuleType) -> None:
+    with pytest.raises(ValueError, match="CKV_1"):
+        scan.waivers('- {check: CKV_1, resources: "*", why: "fine"}')
+    assert scan.waivers(scan.WAIVERS.read_text(encoding="utf-8"))
