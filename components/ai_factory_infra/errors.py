@@ -32,7 +32,7 @@ INSTALL = (
     "`curl -fsSL https://get.pulumi.com | sh` (Linux); every other way: https://www.pulumi.com/docs/install/"
 )
 BACK_ENDS = (
-    "`cloud.state` of usecase.yaml, then `ai-factory update`: empty for Pulumi Cloud (and `pulumi login`), "
+    "`backend.url` in every infra/STACK/Pulumi.yaml: none for Pulumi Cloud (and `pulumi login`), "
     "s3://BUCKET for a bucket, file://~ for a folder. PULUMI_BACKEND_URL wins over it."
 )
 
