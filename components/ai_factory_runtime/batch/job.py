@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,28 +26,26 @@ import pyarrow.parquet as pq
 from ai_factory_runtime.base.errors import WriteFailed
 from ai_factory_runtime.base.project import Project
 from ai_factory_runtime.base.refusals import BatchUnusable, OutputRefused
+from ai_factory_runtime.batch.crew import open_crew
 from ai_factory_runtime.batch.journal import Journal, folder_of, open_journal, unfinished
 from ai_factory_runtime.batch.scoring import (
     FILE,
     REJECT_HEADER,
-    Chunk,
     Count,
     Identity,
     Scored,
     Scorer,
     plain,
-    score_in_worker,
-    start_worker,
 )  # fmt: skip
 from ai_factory_runtime.batch.source_parts import Source, open_source
 from ai_factory_runtime.data.pii import read_key
-from ai_factory_runtime.releases.fleet import loader
 from ai_factory_runtime.releases.scale_errors import WorkerLost
 from ai_factory_runtime.releases.stages import load_deployed
 
 PARQUET, CSV = ".parquet", ".csv"
 REJECTS = "rejects.csv"
-CHUNKS_PER_WORKER = 8  # starting a process takes about as long as scoring so many
+CHUNKS_PER_WORKER = 16  # starting a process takes about as long as scoring so many
+AHEAD = 8  # chunks for each process that may be scored before their turn to be written
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,45 +191,20 @@ def _all_scored(batch: _Batch, journal: Journal) -> Iterator[tuple[Scored, bool]
         journal.keep(number, result := body.result())
         return Scored.from_bytes(result), False
 
-    with _pool(batch) as submit:
-        try:
+    try:
+        with open_crew(batch.scorer, batch.workers) as submit:
             for number, chunk in enumerate(batch.source.read(batch.columns)):
                 pending.append((number, journal.done(number) or submit(chunk)))
-                while len(pending) > 2 * (batch.workers - 1):
+                while pending and (len(pending) > AHEAD * batch.workers or _is_there(pending[0][1])):
                     yield next_result()
             while pending:
                 yield next_result()
-        except BrokenExecutor as error:
-            raise WorkerLost(jobs=batch.workers) from error
+    except BrokenExecutor as error:
+        raise WorkerLost(jobs=batch.workers) from error
 
 
-@contextmanager
-def _pool(batch: _Batch) -> Iterator[Callable[[Chunk], Future[bytes]]]:
-    """Where chunks are scored: in other processes, or in this one where there is to be only one."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    scorer = batch.scorer
-    if batch.workers == 1:
-        with threadpool_limits(limits=1):  # the last bits of a sum depend on the number of threads
-            yield lambda chunk: _at_once(scorer.score(chunk).to_bytes())
-        return
-    from joblib.externals.loky import ProcessPoolExecutor
-
-    load = loader(scorer.package, scorer.model, batch.project.package)
-    pool = ProcessPoolExecutor(
-        batch.workers, initializer=start_worker,
-        initargs=(scorer.model, scorer.identity, load), env={"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    try:
-        yield partial(pool.submit, score_in_worker)
-    finally:
-        pool.shutdown(kill_workers=True)
-
-
-def _at_once(body: bytes) -> Future[bytes]:
-    done: Future[bytes] = Future()
-    done.set_result(body)
-    return done
+def _is_there(body: bytes | Future[bytes]) -> bool:
+    return isinstance(body, bytes) or body.done()
 
 
 @contextmanager

@@ -13,7 +13,6 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -169,17 +168,23 @@ def plain(table: pa.Table) -> pa.Table:
 _scorer: Scorer | None = None
 
 
-def start_worker(model: Deployed, identity: Identity, load: Callable[[], ModelPackage]) -> None:
-    """Load the model in a worker process, which answers with one thread: there is a worker for each processor.
+def start_worker(scorer: Scorer, parent: int) -> None:
+    """Keep the model in a worker process, which answers with one thread: there is a process for each processor.
 
-    A worker whose parent was killed ends: nobody would ever ask it or end it.
+    The model comes as the parent checked and loaded it: to check it anew takes longer than to score 100,000 rows. A worker
+    whose `parent`, a process id, was killed ends, were it before this call: nobody would ever ask it or end it.
     """
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     global _scorer
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    _scorer = Scorer(model, load(), identity)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    _scorer = scorer
     threadpool_limits(limits=1)
+
+
+def is_started() -> bool:
+    """Asked of a worker: its answer, whatever it is, comes when the worker can score."""
+    return _scorer is not None
 
 
 def _end_with(parent: int) -> None:

@@ -15,6 +15,7 @@ from ai_factory_runtime.batch.scoring import Chunk
 from ai_factory_runtime.data import tables
 from ai_factory_runtime.data.tables import PARQUET_NAMES, Table, open_table
 
+LINE_BYTES = 256  # of a row of CSV, a guess
 PART_NAMES = (*PARQUET_NAMES, ".csv", ".tsv", ".txt")
 
 
@@ -33,7 +34,7 @@ class Source:
 
     @property
     def chunks(self) -> int:
-        """About how many chunks there are: counted for Parquet, from its size for CSV."""
+        """About how many chunks of CHUNK_ROWS rows there are: counted for Parquet, from its size for CSV."""
         return sum(_chunks(table) for table in self.tables)
 
     def read(self, columns: Sequence[str]) -> Iterator[Chunk]:
@@ -86,4 +87,4 @@ def _chunks(table: Table) -> int:
     if table.header is None:
         rows = pq.read_metadata(table.path).num_rows
         return int(-(-rows // tables.CHUNK_ROWS))
-    return -(-table.path.stat().st_size // tables.CHUNK_BYTES)
+    return -(-table.path.stat().st_size // (tables.CHUNK_ROWS * LINE_BYTES))

@@ -30,7 +30,7 @@ from ai_factory_runtime.data.csvfile import (
     wrong_encoding,
 )
 
-CHUNK_ROWS = 65_536
+CHUNK_ROWS = 16_384
 CHUNK_BYTES = 16 * 1024 * 1024  # of CSV; also the longest row
 PARQUET_NAMES = PARQUET_SUFFIXES
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from ai_factory_spec.usecase import Column
 from ai_factory_runtime.base.errors import NothingDeployed
 from ai_factory_runtime.base.prediction import Prediction, Signature
 from ai_factory_runtime.base.project import Project
-from ai_factory_runtime.model_package.package import MANIFEST, ModelPackage, load_package
+from ai_factory_runtime.model_package.package import MANIFEST, ModelPackage
 from ai_factory_runtime.releases.partitions import column_of, folder_name, partition_of, values_of
 from ai_factory_runtime.releases.scale_errors import PartitionNeeded, PartitionsUnusable
 from ai_factory_runtime.releases.stages import Deployed, load_deployed
@@ -133,19 +133,6 @@ def load_fleet(
     if not members:
         raise nothing
     return make_fleet(project.artifacts / "partitions", project.usecase.data.column(column), members)
-
-
-def loader(package: ModelPackage, model: Deployed, trusted_package: str) -> Callable[[], ModelPackage]:
-    """What loads the same package, or fleet, again in another process; it can be pickled."""
-    if not isinstance(package, Fleet):
-        return partial(load_package, model.folder, digest=model.digest, trusted_package=trusted_package)
-    members = [(m.value, m.model) for m in package.members]
-    return partial(_load_again, package.folder, package.signature.features[0], members, trusted_package)
-
-
-def _load_again(folder: Path, column: Column, models: list[tuple[str, Deployed]], trusted: str) -> ModelPackage:
-    members = [Member(v, m, load_package(m.folder, digest=m.digest, trusted_package=trusted)) for v, m in models]
-    return make_fleet(folder, column, members)[1]
 
 
 def make_fleet(folder: Path, column: Column, members: Sequence[Member]) -> tuple[Deployed, Fleet]:
