@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import functools
 import json
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
+import grpc
 import pulumi
 import pulumi_aws as aws
 import pytest
+from ai_factory_infra import provider
 from ai_factory_infra.catalogue import Catalogue, Component, catalogue, said
 from ai_factory_infra.provider import Library, built
 from ai_factory_infra.reference import page
 from ai_factory_infra.rollout import Rollout
 from ai_factory_infra.testing import run_resources
+from pulumi.runtime.proto.provider_pb2 import GetSchemaRequest
+from pulumi.runtime.proto.provider_pb2_grpc import ResourceProviderStub
 
 MODULE = '''
 """Kiln: bakes bricks. One at a time.
@@ -162,3 +168,17 @@ def test_the_schema_says_what_an_input_means_and_which_must_be_given() -> None:
     assert "image" in entry["requiredInputs"]
     assert "modelData" not in entry["requiredInputs"]
     assert Rollout.__name__ in entry["inputProperties"]["rollout"]["$ref"]
+
+
+def test_the_plugin_answers_pulumi_over_the_wire() -> None:
+    """As the engine starts it: it prints its port, and gives its schema to whoever asks there."""
+    plugin = Path(provider.__file__).with_name("plugin")
+    with subprocess.Popen([sys.executable, plugin, "127.0.0.1:1"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            port = process.stdout.readline().strip()
+            with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+                answer = ResourceProviderStub(channel).GetSchema(GetSchemaRequest(), timeout=60)  # type: ignore[no-untyped-call]
+        finally:
+            process.kill()
+    assert "ai-factory:index:RealtimeEndpoint" in json.loads(answer.schema)["resources"]
