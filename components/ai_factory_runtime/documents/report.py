@@ -27,6 +27,7 @@ def metrics_document(facts: CardFacts, results: Sequence[GateResult]) -> dict[st
         "gates": list(results),
         "comparison": facts.comparison,
         "kpi": measured.kpi,
+        "expected_cost": measured.cost,
         "slices": list(measured.slices),
         "groups": list(measured.groups),
         "disparities": list(measured.disparities),

@@ -100,10 +100,16 @@ def gain(name: str, better: Judged, worse: Judged, seed: int) -> Estimate:
 
     Paired: both are judged on the same rows in every draw.
     """
-    sign = 1.0 if METRICS[name].greater_is_better else -1.0
-    first, second = weighted_metric(name, better), weighted_metric(name, worse)
-    value = sign * (metric(name, better) - metric(name, worse)) + 0.0  # no minus zero
-    return _interval(value, [sign * (first(w) - second(w)) + 0.0 for w in _draws(better, seed)])
+    functions = weighted_metric(name, better), weighted_metric(name, worse)
+    first, second = functions if METRICS[name].greater_is_better else functions[::-1]
+    return paired(first, second, better, seed)
+
+
+def paired(first: Weighted, second: Weighted, judged: Judged, seed: int) -> Estimate:
+    """`first` minus `second`, two functions of the weights of these rows, both on the same draws."""
+    once = np.ones((1, judged.rows))
+    value = float(first(once)[0] - second(once)[0]) + 0.0  # no minus zero
+    return _interval(value, [first(w) - second(w) + 0.0 for w in _draws(judged, seed)])
 
 
 def standard_error_of_gain(name: str, better: Judged, worse: Judged, seed: int) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ai_factory_runtime.evaluation.estimates import Estimate
+from ai_factory_runtime.evaluation.expected_cost import ExpectedCost
 from ai_factory_runtime.evaluation.explaining import Explained
 from ai_factory_runtime.evaluation.fairness import Disparity, Group
 from ai_factory_runtime.evaluation.kpi import Kpi
@@ -38,4 +39,5 @@ class Measured:
     latency: Latency
     latency_many: Latency
     kpi: Kpi | None = None
+    cost: ExpectedCost | None = None
     acceleration: Acceleration = UNCOMPARED

@@ -113,7 +113,14 @@ def meet_champion(
     if isinstance(answers, str):
         return without_champion(f"{name} {answers}")
     model = project.usecase.model
-    return compare(evaluated.judged, answers, metric=model.primary_metric, version=champion.version, seed=model.seed)
+    return compare(
+        evaluated.judged,
+        answers,
+        metric=model.primary_metric,
+        version=champion.version,
+        seed=model.seed,
+        costs=model.costs,
+    )
 
 
 def _answers_of(champion: ModelPackage, prepared: Prepared, trained: Trained) -> Judged | str:

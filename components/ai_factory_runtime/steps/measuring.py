@@ -8,6 +8,7 @@ from ai_factory_spec.usecase import UseCase
 from ai_factory_runtime.base.prediction import Prediction, predict
 from ai_factory_runtime.base.processors import processors
 from ai_factory_runtime.evaluation.estimates import Judged, Positions, estimates, gain
+from ai_factory_runtime.evaluation.expected_cost import expected_cost
 from ai_factory_runtime.evaluation.explaining import explain
 from ai_factory_runtime.evaluation.fairness import MIN_GROUP_SIZE, disparities, groups
 from ai_factory_runtime.evaluation.kpi import KpiFunction, measure_kpi
@@ -70,5 +71,6 @@ def measure(
         latency=one,
         latency_many=many,
         kpi=measure_kpi(kpi, usecase, rows, judged, blind) if kpi else None,
+        cost=expected_cost(usecase, judged, blind),
         acceleration=acceleration,
     )

@@ -16,6 +16,7 @@ from ai_factory_runtime.documents.plots import importance_plot, interval_plot
 from ai_factory_runtime.evaluation import gates
 from ai_factory_runtime.evaluation.comparison import without_champion
 from ai_factory_runtime.evaluation.estimates import Estimate
+from ai_factory_runtime.evaluation.expected_cost import ExpectedCost
 from ai_factory_runtime.evaluation.explaining import Explained, Importance
 from ai_factory_runtime.evaluation.fairness import Disparity, Group
 from ai_factory_runtime.evaluation.kpi import Kpi
@@ -69,6 +70,7 @@ def facts(name: str = "breast_cancer", text: str = "plain", **changes: Any) -> C
         latency=Latency(1.5, Estimate(2.5, 2.4, 2.6), 100),
         latency_many=Latency(15.0, Estimate(25.5, 24.0, 26.0), 100, 1000),
         kpi=Kpi(Estimate(123.4, 120.0, 125.0), 99.5),
+        cost=ExpectedCost(Estimate(6.543, 6.1, 6.9), 8.25, "EUR"),
     )
     return CardFacts(
         usecase=usecase, run_id="20240229T000000000Z-aaaa", made_at=dt.datetime(2024, 2, 29, tzinfo=dt.UTC),
@@ -133,7 +135,7 @@ def test_the_numbers_of_the_run_are_on_both_cards() -> None:
     for card in (render_markdown(facts()), render_html(facts())):
         for shown in (
             "0.8123", "0.7", "0.9", "0.654", "77", "400", "97", "2.5", "25.5", "s" * 64,
-            "61", "0.7171", "0.111", "0.0444", "0.033", "123.4", "0.0321", "owner, risk",
+            "61", "0.7171", "0.111", "0.0444", "0.033", "123.4", "6.543", "8.25", "0.0321", "owner, risk",
         ):  # fmt: skip
             assert shown in card, shown
         assert "this model was not registered" in card

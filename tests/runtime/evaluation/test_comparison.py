@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
-from ai_factory_runtime.base.prediction import Prediction
+from ai_factory_runtime.base.prediction import Prediction, Signature, decide
 from ai_factory_runtime.evaluation.comparison import compare, mcnemar
 from ai_factory_runtime.evaluation.estimates import Judged
 from ai_factory_runtime.training.selection import signature_of
-from ai_factory_spec.usecase import UseCase
-from helpers_evaluation import SIGNATURE, answers
+from ai_factory_spec.usecase import Costs, UseCase
+from helpers_evaluation import SIGNATURE, answers, people, skilled
 from helpers_runtime import real_rows, usecase_document
 
 
@@ -101,6 +102,51 @@ def test_more_wrong_answers_are_no_objection_to_a_better_recall() -> None:
     assert found.verdict == "promote"
     assert found.mcnemar is not None
     assert found.mcnemar.only_challenger < found.mcnemar.only_champion
+
+
+MISSING_IS_DEAR = Costs(false_positive=1, false_negative=10, unit="EUR")
+
+
+def deciding_at(threshold: float) -> Judged:
+    """The same good model, its probabilities untouched, with a threshold of its own."""
+    frame = people()
+    table = skilled(frame).probabilities
+    assert table is not None
+    signature: Signature = dataclasses.replace(SIGNATURE, threshold=threshold)
+    return Judged(frame["outcome"].to_numpy(dtype=object), Prediction(decide(table, signature), table), signature)
+
+
+def test_a_cheaper_threshold_alone_is_promoted_by_the_costs_and_not_without_them() -> None:
+    usual, cheap = deciding_at(0.5), deciding_at(0.1)
+    assert compare(cheap, usual, metric="roc_auc", version=3, seed=0).verdict == "keep"
+    found = compare(cheap, usual, metric="roc_auc", version=3, seed=0, costs=MISSING_IS_DEAR)
+    assert found.verdict == "promote", found.reason
+    assert found.gain is not None
+    assert (found.gain.low, found.gain.high) == (0, 0)
+    assert found.saving is not None
+    assert found.saving.low > 0
+    assert f"the new model costs less: {found.saving.value:.4g} EUR saved a row, 95 % interval [" in found.reason
+    wrong = [sum(m.prediction.values[m.truth == t] != t) for m in (usual, cheap) for t in ("no", "yes")]
+    by_hand = ((wrong[0] - wrong[2]) * 1 + (wrong[1] - wrong[3]) * 10) / usual.rows
+    assert found.saving.value == pytest.approx(by_hand)
+
+
+def test_a_costlier_threshold_is_not_promoted() -> None:
+    found = compare(deciding_at(0.5), deciding_at(0.1), metric="roc_auc", version=3, seed=0, costs=MISSING_IS_DEAR)
+    assert found.verdict == "keep", found.reason
+    assert "costs more" in found.reason
+    same = compare(deciding_at(0.1), deciding_at(0.1), metric="roc_auc", version=3, seed=0, costs=MISSING_IS_DEAR)
+    assert same.verdict == "keep"
+
+
+def test_a_better_metric_that_costs_more_is_for_a_person_to_decide() -> None:
+    """More right answers, and dearer mistakes."""
+    found = compare(deciding_at(0.5), deciding_at(0.1), metric="accuracy", version=3, seed=0, costs=MISSING_IS_DEAR)
+    assert found.gain is not None
+    assert found.gain.low > 0
+    assert found.verdict == "undecided", found.reason
+    back = compare(deciding_at(0.1), deciding_at(0.5), metric="accuracy", version=3, seed=0, costs=MISSING_IS_DEAR)
+    assert back.verdict == "undecided", back.reason
 
 
 @pytest.mark.slow
