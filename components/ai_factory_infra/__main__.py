@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ai_factory_spec.errors import EXIT_OK, FactoryError
 
+STOPPED = 130  # what shells report for Ctrl-C
 COMMANDS = {
     "preview": "show what `up` would change",
     "up": "make or change every stack, in order",
@@ -32,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hint = f"\n{error.hint}" if error.hint else ""
         print(f"{error}{hint}\n({error.slug} in docs/errors.md)", file=sys.stderr)  # noqa: T201
         return error.exit_code
+    except KeyboardInterrupt:  # between two operations: one that changes something is waited for
+        print("Stopped. Nothing was under way.", file=sys.stderr)  # noqa: T201
+        return STOPPED
     return EXIT_OK
 
 

@@ -20,6 +20,7 @@ from ai_factory_infra.automation.progress import Operation, Screen, Seen
 from ai_factory_infra.errors import PulumiMissing, StackBusy, StateUnusable, UpdateFailed
 
 Run = Callable[[Operation], Any]
+PROTECTED = 'What is protected stays: docs/provision-on-aws.md, "Take a stage down", says how it may go.'
 GO_ON = "Mend it and run the same command again: it goes on from here."
 
 
@@ -75,13 +76,14 @@ class Engine:
 
     def preview_destroy(self) -> Seen:
         """What a destruction would delete."""
-        return self._do("preview", lambda on: self._stack.preview_destroy(on_event=on.on_event), planning=True)
+        run: Run = lambda on: self._stack.preview_destroy(on_event=on.on_event)  # noqa: E731
+        return self._do("preview", run, planning=True, hint=PROTECTED)
 
     def destroy(self, total: int = 0) -> Seen:
         """Delete everything; what is protected stops it and is named. Raises UpdateFailed, StackBusy."""
         self.recover()
-        hint = 'What is protected stays: docs/provision-on-aws.md, "Take a stage down". ' + GO_ON
-        return self._do("destruction", lambda on: self._stack.destroy(on_event=on.on_event), total=total, hint=hint)
+        run: Run = lambda on: self._stack.destroy(on_event=on.on_event)  # noqa: E731
+        return self._do("destruction", run, total=total, hint=f"{PROTECTED} {GO_ON}")
 
     def unprotect(self) -> None:
         """Let everything be destroyed. Only a rehearsal may: what it made holds nothing."""
@@ -118,9 +120,9 @@ class Engine:
         for operation in pending:
             self._screen.say(f"  {operation.action} {operation.type} {operation.name}", "yellow")
         self._screen.say("Asking AWS what became of it.", "yellow")
-        self._unlocking(
-            lambda: self.command("refresh", "--yes", "--skip-preview", *recovery.refresh_arguments(pending))
-        )
+        arguments = ("refresh", "--yes", "--skip-preview", *recovery.refresh_arguments(pending))
+        with let_it_finish(self._screen):
+            self._unlocking(lambda: self.command(*arguments))
 
     def _exported(self) -> automation.Deployment:
         try:
@@ -134,7 +136,7 @@ class Engine:
 
     def _do(self, verb: str, run: Run, *, planning: bool = False, total: int = 0, hint: str = GO_ON) -> Seen:
         title = f"{self.program.stack}: {verb}"
-        with self._screen.operation(title, planning=planning, total=total) as operation, _let_it_finish(self._screen):
+        with self._screen.operation(title, planning=planning, total=total) as operation, let_it_finish(self._screen):
             try:
                 self._unlocking(lambda: run(operation))
             except CommandError as error:
@@ -162,7 +164,7 @@ class Engine:
 
 
 @contextmanager
-def _let_it_finish(screen: Screen) -> Iterator[None]:
+def let_it_finish(screen: Screen) -> Iterator[None]:
     """Ctrl-C reaches pulumi too, which finishes what it is doing and saves; leaving before that would lose its end."""
 
     def wait(_number: int, _frame: FrameType | None) -> None:
