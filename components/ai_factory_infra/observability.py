@@ -21,13 +21,16 @@ WIDTH, HEIGHT = 12, 6
 class ObservabilityArgs(TypedDict):
     """`title`: what the page is called. `project` and `stage`: whose metrics it shows. `variant`: of the endpoint.
 
-    `endpoint_name`: empty for a batch architecture. `pipelines`: title to pipeline name. `alarm_names`: shown on top."""
+    `endpoint_name`: empty for a batch architecture. `queued`: requests wait for it in a queue, as an asynchronous endpoint's
+    do. `pipelines`: title to pipeline name. `alarm_names`: shown on top.
+    """
 
     title: str
     project: str
     stage: str
     endpoint_name: NotRequired[str]
     variant: NotRequired[str]
+    queued: NotRequired[bool]
     pipelines: NotRequired[Mapping[str, str]]
     alarm_names: NotRequired[Sequence[str]]
 
@@ -59,8 +62,11 @@ def dashboard(args: ObservabilityArgs, *, region: str, alarms: str) -> dict[str,
     charts: list[dict[str, Any]] = []
     if endpoint:
         serving = ["AWS/SageMaker", "{}", "EndpointName", endpoint, "VariantName", variant]
+        waiting = ["AWS/SageMaker", "{}", "EndpointName", endpoint]  # a queue publishes no Invocations
         charts += [
-            _chart("Requests", region, [_metric(serving, "Invocations", "Sum")]),
+            _chart("Waiting requests", region, [_metric(waiting, "ApproximateBacklogSize", "Maximum")])
+            if args.get("queued")
+            else _chart("Requests", region, [_metric(serving, "Invocations", "Sum")]),
             _chart(
                 "Errors",
                 region,

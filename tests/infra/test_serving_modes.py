@@ -121,6 +121,7 @@ def test_the_dashboard_shows_the_modes_endpoint_and_alarms_that_exist(mode: str)
     assert {n for n in names if n.startswith(first.outputs["endpoint_name"])} - {
         f"{first.outputs['endpoint_name']}-wake"
     } <= {a.rsplit(":", 1)[1] for a in shown}
+    assert ("ApproximateBacklogSize" in json.dumps(body)) == (mode == "async")
     assert json.dumps(body).count(first.outputs["endpoint_name"]) > 3
 
 

@@ -80,6 +80,9 @@ dashboard = Observability(
         "alarm_names": [alarm_name(config.project, stage.name), shift_alarm_name(config.project, stage.name)],
 {%- else %}
         "endpoint_name": stage.named("{{ "endpoint" if mode == "realtime" else mode }}"),
+{%- if mode == "async" %}
+        "queued": True,
+{%- endif %}
         "pipelines": {name: stage.named(name) for name in ("training", "monitor")},
         "alarm_names": [
             alarm_name(config.project, stage.name),
