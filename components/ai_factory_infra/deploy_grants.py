@@ -294,5 +294,15 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
         ),
     ),
 }  # fmt: skip
+# What holds data or bears witness, in whatever stack it is: a person makes and changes it, as the foundation. Once it stands, an
+# update that leaves it as it is asks AWS nothing about it.
+BY_PERSONS = (
+    "cloudtrail/trail:Trail", "kms/alias:Alias", "kms/key:Key", "s3/bucket:Bucket",
+    "s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration", "s3/bucketLogging:BucketLogging",
+    "s3/bucketObjectv2:BucketObjectv2", "s3/bucketOwnershipControls:BucketOwnershipControls",
+    "s3/bucketPolicy:BucketPolicy", "s3/bucketPublicAccessBlock:BucketPublicAccessBlock",
+    "s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration",
+    "s3/bucketVersioning:BucketVersioning",
+)  # fmt: skip
 # The services that roles made here may be handed to.
 PASSED_TO = ("sagemaker", "states", "events", "scheduler", "firehose", "glue", "lambda")

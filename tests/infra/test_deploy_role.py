@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import json
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 import pytest
-from ai_factory_infra.deploy_grants import EVERY, GRANTS
+from ai_factory_infra.deploy_grants import BY_PERSONS, EVERY, GRANTS
 from ai_factory_infra.deploy_role import DeployRole, state_bucket
 from ai_factory_infra.deploy_trust import GITHUB, Trust, trust_of
 from ai_factory_infra.policy_check import violations
 from ai_factory_infra.statement_rules import statements
 from ai_factory_infra.testing import Registered, run_program, run_resources, run_stage
-from helpers_infra import ARCHITECTURES, STAGES, registered, rendered
+from helpers_infra import ARCHITECTURES, STAGES, bake, registered, render, rendered
 
 GITHUB_REPOSITORY, GITLAB_REPOSITORY = "github.com/acme/churn", "gitlab.com/acme/ml/churn"
 ROLE, POLICY = "aws:iam/role:Role", "aws:iam/policy:Policy"
@@ -182,18 +186,32 @@ def test_what_would_trust_too_many_is_refused(change: dict[str, Any], path: str,
 
 
 # ---------------------------------------------------------------- what it may do
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_whatever_a_stack_makes_the_role_may_make(architecture: str) -> None:
+@functools.cache
+def streaming() -> Mapping[str, Registered]:
+    """Every stack there is, the stream's too, with a release."""
+    out = Path(tempfile.mkdtemp(prefix="streaming-"))
+    atexit.register(shutil.rmtree, out, ignore_errors=True)
+    project = render(out, architecture="streaming")
+    bake(out, "ingestion", architecture="streaming")
+    return run_stage(project / "infra", "prod", config={"serving": {"release": "7-abc123"}})
+
+
+def every_stack(architecture: str) -> Mapping[str, Registered]:
+    return streaming() if architecture == "streaming" else registered(architecture, "prod", live=True)
+
+
+@pytest.mark.parametrize("architecture", [*ARCHITECTURES, "streaming"])
+def test_whatever_a_stack_makes_the_role_may_make_or_a_person_does(architecture: str) -> None:
     """A new kind of resource needs its entry in the table, or the first deployment of it fails half-way."""
-    made_by_roles = {"aws:iam/role:Role", "aws:iam/rolePolicy:RolePolicy"}
-    for stack, found in registered(architecture, "prod", live=True).items():
-        if stack == "foundation":
-            continue
-        covered = {f"aws:{t}" for part in (EVERY, stack) for grant in GRANTS[part] for t in grant.types}
-        kinds = {r.type for r in found.resources if r.type.startswith("aws:")} - made_by_roles
-        if architecture == "batch":
-            covered |= {f"aws:{t}" for grant in GRANTS["serving"] for t in grant.types}
-        assert kinds <= covered, stack
+    persons = {"iam/role:Role", "iam/rolePolicy:RolePolicy", *BY_PERSONS}
+    for stack, found in every_stack(architecture).items():
+        granted_here = {t for part in (EVERY, stack) for grant in GRANTS.get(part, ()) for t in grant.types}
+        kinds = {r.type.removeprefix("aws:") for r in found.resources if r.type.startswith("aws:")}
+        assert stack == "foundation" or kinds <= granted_here | persons, stack
+
+
+def test_no_kind_of_resource_is_both_a_persons_and_ours() -> None:
+    assert not set(BY_PERSONS) & {t for grants in GRANTS.values() for grant in grants for t in grant.types}
 
 
 def test_its_policies_fit_aws() -> None:
@@ -209,6 +227,7 @@ def test_its_policies_fit_aws() -> None:
 
 def test_no_policy_of_a_stack_with_a_deploy_role_is_too_wide() -> None:
     assert violations(stacks("prod"), "prod") == []
+    assert violations(streaming(), "prod") == []
     assert violations({"foundation": foundation("prod", GITLAB_REPOSITORY)}, "prod") == []
 
 
@@ -287,14 +306,14 @@ def test_a_stacks_own_boundary_wins() -> None:
 
 def role_statements(architecture: str) -> Iterator[tuple[str, str]]:
     """(action, resource) of every role of every stack. Mocks make up some ARNs; those are left out as resources."""
-    for stack in registered(architecture, "prod", live=True).values():
+    for stack in every_stack(architecture).values():
         for resource, statement in stack.statements():
             if resource.type == "aws:iam/rolePolicy:RolePolicy" and statement["Effect"] == "Allow":
                 for action in statement["Action"]:
                     yield from ((action, r) for r in statement["Resource"])
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", [*ARCHITECTURES, "streaming"])
 def test_no_role_of_the_library_needs_more_than_its_boundary_allows(architecture: str) -> None:
     """What a boundary leaves out fails in the cloud only, when the job runs."""
     policy = bounds(foundation("prod"))
