@@ -12,6 +12,7 @@ from ai_factory_runtime.data.frames import to_canonical
 from ai_factory_runtime.model_package.package import load_package
 from ai_factory_runtime.releases.registry import open_registry
 from ai_factory_spec import FactoryError
+
 from project_copy import write_rows
 
 

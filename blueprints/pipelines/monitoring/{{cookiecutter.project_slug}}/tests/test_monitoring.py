@@ -13,6 +13,7 @@ from ai_factory_runtime.data.sample import sample
 from ai_factory_runtime.monitoring.monitor import monitor
 from ai_factory_runtime.monitoring.retrain import due
 from ai_factory_spec import UseCase
+
 from project_copy import write_rows
 
 

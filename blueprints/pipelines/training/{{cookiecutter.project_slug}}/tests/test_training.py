@@ -19,6 +19,7 @@ from ai_factory_runtime.steps.pipeline import run
 from ai_factory_spec import load_usecase
 from ai_factory_spec.metrics import METRICS
 from ai_factory_spec.usecase import Acceptance, Column, Threshold
+
 from project_copy import ROOT, open_copy, write_rows
 
 

@@ -10,6 +10,7 @@ import pytest
 from ai_factory_runtime.base.project import Project
 from ai_factory_runtime.data.sample import sample
 from ai_factory_spec import UseCase
+
 from project_copy import ROOT, make_project, open_copy
 
 
