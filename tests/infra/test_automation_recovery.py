@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from ai_factory_infra.automation.recovery import Holder, holders, pending, refresh_arguments
+from ai_factory_infra.automation.recovery import Holder, holders, pending, settled, to_look_at
 
 LOCKED = """error: the stack is currently locked by 2 lock(s). Either wait for the other process(es) to end or delete the lock
   file:///s/.pulumi/locks/organization/churn-serving/dev/1.json: created by ada@here (pid 12) at 2026-01-02T03:04:05Z
@@ -57,24 +57,30 @@ def test_nothing_is_pending_after_an_update_that_ended() -> None:
     assert pending(State(None)) == ()
 
 
-def test_what_may_have_been_made_is_looked_for_by_its_name() -> None:
-    state = State({"pending_operations": [operation("creating", "aws:sagemaker/endpoint:Endpoint", name="churn-dev")]})
-    assert list(refresh_arguments(pending(state))) == [
-        "--clear-pending-creates",
-        "--import-pending-creates",
-        URN,
-        "--import-pending-creates",
-        "churn-dev",
-    ]
+def test_what_may_have_been_made_is_taken_over_by_its_name_for_aws_to_be_asked() -> None:
+    state = {"pending_operations": [operation("creating", "aws:sagemaker/endpoint:Endpoint", name="churn-dev")]}
+    (taken,) = settled(state)["resources"]
+    assert (taken["urn"], taken["id"], taken["outputs"]) == (URN, "churn-dev", {})
+    assert settled(state)["pending_operations"] == []
+    assert to_look_at(state) == [URN]
 
 
-def test_what_has_no_name_of_its_own_is_let_go_and_what_was_there_before_is_not_imported() -> None:
-    state = State(
-        {
-            "pending_operations": [
-                operation("creating", "aws:kms/key:Key", description="x"),
-                operation("updating", "aws:sagemaker/endpoint:Endpoint", name="churn-dev"),
-            ]
-        }
-    )
-    assert list(refresh_arguments(pending(state))) == ["--clear-pending-creates"]
+def test_what_has_no_name_of_its_own_is_let_go_and_said_to_be_lost() -> None:
+    state = {"resources": [], "pending_operations": [operation("creating", "aws:kms/key:Key", description="x")]}
+    assert settled(state) == {"resources": [], "pending_operations": []}
+    assert to_look_at(state) == []
+    assert [p.is_lost for p in pending(State(state))] == [True]
+
+
+def test_what_was_being_changed_is_asked_about_and_kept() -> None:
+    there = {"urn": URN, "type": "aws:sagemaker/endpoint:Endpoint", "id": "churn-dev"}
+    changing = operation("updating", "aws:sagemaker/endpoint:Endpoint", name="churn-dev")
+    state = {"resources": [there], "pending_operations": [changing]}
+    assert settled(state) == state
+    assert to_look_at(state) == [URN]
+
+
+def test_a_replacement_never_takes_the_place_of_what_it_replaces() -> None:
+    there = {"urn": URN, "type": "aws:sagemaker/endpoint:Endpoint", "id": "old"}
+    anew = operation("creating", "aws:sagemaker/endpoint:Endpoint", name="new")
+    assert settled({"resources": [there], "pending_operations": [anew]})["resources"] == [there]

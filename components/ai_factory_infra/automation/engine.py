@@ -113,16 +113,22 @@ class Engine:
 
     def recover(self) -> None:
         """Put right what an update that was killed left behind: its lock, and resources that it was just making."""
-        pending = recovery.pending(self._exported())
+        state = self._exported()
+        pending = recovery.pending(state)
         if not pending:
             return
         self._screen.say(f"{self.program.stack}: the last update was interrupted. It was busy with:", "yellow")
         for operation in pending:
-            self._screen.say(f"  {operation.action} {operation.type} {operation.name}", "yellow")
+            lost = "  (may exist; nobody can tell by its name, so look for it)" if operation.is_lost else ""
+            self._screen.say(f"  {operation.action} {operation.type} {operation.name}{lost}", "yellow")
         self._screen.say("Asking AWS what became of it.", "yellow")
-        arguments = ("refresh", "--yes", "--skip-preview", *recovery.refresh_arguments(pending))
+        before = state.deployment or {}
         with let_it_finish(self._screen):
-            self._unlocking(lambda: self.command(*arguments))
+            after = automation.Deployment(state.version, recovery.settled(before))
+            self._unlocking(lambda: self._stack.import_stack(after))
+            asked = [part for urn in recovery.to_look_at(before) for part in ("--target", urn)]
+            if asked:
+                self._unlocking(lambda: self.command("refresh", "--yes", "--skip-preview", *asked))
 
     def _exported(self) -> automation.Deployment:
         try:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 HOLDER = re.compile(r"created by (?P<user>\S+)@(?P<host>\S+) \(pid (?P<pid>\d+)\) at (?P<since>\S+)")
 
+CREATING = "creating"
+
 # The input that is also the resource's id, so that one that was made can be found again. Where a type is not here, its
-# pending creation is let go, and the resource, if it came to be, must be deleted by hand: its name is printed.
+# pending creation is let go, and the resource, if it came to be, must be deleted by hand: the command says so.
 IDENTIFIED_BY: Mapping[str, str] = {
     "aws:cloudwatch/eventRule:EventRule": "name",
     "aws:cloudwatch/logGroup:LogGroup": "name",
@@ -42,22 +44,35 @@ class Exported(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """An operation that was begun and never noted as done."""
+    """An operation that was begun and never noted as done. `resource` is as the state has it."""
 
     action: str
-    type: str
-    urn: str
-    inputs: Mapping[str, Any]
+    resource: Mapping[str, Any]
+
+    @property
+    def urn(self) -> str:
+        """What Pulumi calls the resource."""
+        return str(self.resource["urn"])
+
+    @property
+    def type(self) -> str:
+        """`aws:s3/bucket:Bucket`."""
+        return str(self.resource["type"])
+
+    @property
+    def identifier(self) -> str:
+        """The id it has if it came to be; empty where its type does not tell."""
+        return str((self.resource.get("inputs") or {}).get(IDENTIFIED_BY.get(self.type, ""), "") or "")
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it may exist and cannot be found by what is known: then a person must look."""
+        return self.action == CREATING and not self.identifier
 
     @property
     def name(self) -> str:
         """The resource's own name where it is known, else its logical name."""
         return self.identifier or self.urn.rsplit("::", 1)[-1]
-
-    @property
-    def identifier(self) -> str:
-        """The id it has if it came to be; empty where its type does not tell."""
-        return str(self.inputs.get(IDENTIFIED_BY.get(self.type, ""), "") or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +108,30 @@ def holders(message: str) -> list[Holder]:
 
 def pending(state: Exported) -> tuple[Pending, ...]:
     """The operations that an interrupted update was busy with."""
-    operations = (state.deployment or {}).get("pending_operations") or ()
-    return tuple(
-        Pending(o["type"], o["resource"]["type"], o["resource"]["urn"], o["resource"].get("inputs") or {})
-        for o in operations
-    )
+    return _of(state.deployment or {})
 
 
-def refresh_arguments(operations: Sequence[Pending]) -> Iterator[str]:
-    """What `pulumi refresh` is told: look for what may have been made by its id, and let the other creations go."""
-    yield "--clear-pending-creates"
-    for operation in operations:
-        if operation.action == "creating" and operation.identifier:
-            yield from ("--import-pending-creates", operation.urn, "--import-pending-creates", operation.identifier)
+def _of(deployment: Mapping[str, Any]) -> tuple[Pending, ...]:
+    return tuple(Pending(o["type"], o["resource"]) for o in deployment.get("pending_operations") or ())
+
+
+def settled(deployment: Mapping[str, Any]) -> dict[str, Any]:
+    """The state without creations under way: what may have come to be is a resource of it by its id, for a refresh to find.
+
+    `pulumi refresh --import-pending-creates` is meant for this, and loses them. Outputs are left empty, so that the
+    provider reads everything, as for an import; what does not exist, the refresh takes out again. A replacement is not
+    taken over: the resource it replaces stands under the same URN.
+    """
+    resources = list(deployment.get("resources") or ())
+    known = {r["urn"] for r in resources}
+    for operation in _of(deployment):
+        if operation.action == CREATING and operation.identifier and operation.urn not in known:
+            resources.append({**operation.resource, "id": operation.identifier, "outputs": {}})
+    others = [o for o in deployment.get("pending_operations") or () if o["type"] != CREATING]
+    return {**deployment, "resources": resources, "pending_operations": others}
+
+
+def to_look_at(deployment: Mapping[str, Any]) -> list[str]:
+    """The URNs in a settled state that AWS must be asked about: those that an operation was busy with."""
+    there = {r["urn"] for r in settled(deployment)["resources"]}
+    return [o.urn for o in _of(deployment) if o.urn in there]
