@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 from botocore.exceptions import ClientError
 
 CHUNK_ROWS = 50_000
-CHUNK_BYTES = 16 * 1024 * 1024
+CHUNK_BYTES = 4 * 1024 * 1024
 COLUMNS = "_columns.json"
 READABLE = re.compile(r".+\.(csv|jsonl)(\.gz)?$", re.IGNORECASE)
 
