@@ -194,7 +194,7 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
             _of(
                 "sns", "CreateTopic", "DeleteTopic", "GetTopicAttributes", "SetTopicAttributes", *TAGGED
             ),
-            ("sns:{p}-endpoint*",),
+            ("sns:{p}-async-*",),
         ),
     ),
     "training": (),

@@ -7,6 +7,7 @@ Model Registry", "Amazon ECR image tag immutability".
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import NotRequired
 
 import pulumi
@@ -17,13 +18,14 @@ from ai_factory_infra.dependency import Mode, check_mode
 from ai_factory_infra.inputs import ProtectInputs
 from ai_factory_infra.limits import LOGICAL_NAME, SAGEMAKER_NAME
 from ai_factory_infra.problems import Problems
+from ai_factory_infra.registry_readers import let_read
 
 
 class ModelRegistryArgs(ProtectInputs):
     """`kept_untagged_days`: images that no tag points to are deleted after so many days, 14 by default.
 
     `mode`: create (the default); existing, which takes `group_name`, `repository_url` and `repository_arn`; or skip: neither
-    images nor versions, and empty names.
+    images nor versions, and empty names. `reader_accounts`: accounts that may pull images and use versions, none by default.
     """
 
     kms_key_arn: pulumi.Input[str]
@@ -33,6 +35,7 @@ class ModelRegistryArgs(ProtectInputs):
     repository_url: NotRequired[pulumi.Input[str]]
     repository_arn: NotRequired[pulumi.Input[str]]
     kept_untagged_days: NotRequired[int]
+    reader_accounts: NotRequired[Sequence[str]]
 
 
 class ModelRegistry(pulumi.ComponentResource):
@@ -79,6 +82,8 @@ class ModelRegistry(pulumi.ComponentResource):
         )
         self._tell_approvals(name, group, args["alerts_topic_arn"])
         repository = self._repository(name, args)
+        if accounts := args.get("reader_accounts"):
+            let_read(name, accounts, group, repository, parent=self)
         self.group, self.group_arn = group.model_package_group_name, group.arn
         self.repository_url, self.repository_arn = repository.repository_url, repository.arn
 
@@ -146,6 +151,14 @@ def _check(name: str, args: ModelRegistryArgs) -> None:
         brought["repository_url"],
         r"|\d{12}\.dkr\.ecr\..+/.+[^:]",
         "ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME",
+    )
+    readers = args.get("reader_accounts", ())
+    for i, account in enumerate(readers):
+        problems.matches(f"reader_accounts[{i}]", account, r"\d{12}", "twelve digits")
+    problems.unless(
+        not readers or args.get("mode", "create") == "create",
+        "reader_accounts",
+        "who reads a registry that exists is said where it is made",
     )
     days = args.get("kept_untagged_days", 14)
     problems.unless(days >= 1, "kept_untagged_days", f"got {days}; ECR allows 1 day or more")

@@ -269,6 +269,13 @@ def test_it_touches_neither_data_nor_keys_nor_approvals() -> None:
     assert not allows(own, "sagemaker:UpdateModelPackage", version)
 
 
+def test_it_may_keep_an_asynchronous_endpoints_topics_and_not_the_one_for_alerts() -> None:
+    own = granted(foundation("prod"))
+    topic = "arn:aws:sns:eu-west-1:123456789012:churn-prod-{}-1a2b3c4"
+    assert allows(own, "sns:SetTopicAttributes", topic.format("async-done"))
+    assert not allows(own, "sns:SetTopicAttributes", topic.format("alerts"))
+
+
 def test_it_reaches_the_state_and_nothing_beside_it() -> None:
     own = granted(foundation("prod"))
     assert allows(own, "s3:PutObject", "arn:aws:s3:::acme-state/churn/.pulumi/stacks/x.json")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pulumi
 from ai_factory_infra.approval_flow import ApprovalFlow
-from ai_factory_infra.config import StackConfig, flag, load, text
+from ai_factory_infra.config import StackConfig, flag, load, names, text
 from ai_factory_infra.model_registry import ModelRegistry
 from ai_factory_infra.stage import Stage
 
@@ -17,6 +17,7 @@ class Config(StackConfig):
 
     protect: bool = flag()
     two_persons: bool = flag()
+    reader_accounts: tuple[str, ...] = names(r"\d{12}", "accounts of twelve digits, commas between")
     group_name: str = text(default="")
     repository_url: str = text(default="")
     repository_arn: str = text(default="")
@@ -37,6 +38,7 @@ registry = ModelRegistry(
         "group_name": config.group_name,
         "repository_url": config.repository_url,
         "repository_arn": config.repository_arn,
+        "reader_accounts": config.reader_accounts,
     },
     stage.options,
 )
