@@ -16,7 +16,7 @@ from typing import Any, NotRequired
 import pulumi
 import pulumi_aws as aws
 
-from ai_factory_infra import landing_job, policies
+from ai_factory_infra import policies
 from ai_factory_infra.account import Account
 from ai_factory_infra.execution_role import ExecutionRole
 from ai_factory_infra.inputs import RoleInputs
@@ -27,7 +27,7 @@ from ai_factory_infra.problems import Problems, is_known
 from ai_factory_infra.schedules import ScheduleError, eventbridge
 from ai_factory_infra.stream_policies import leave_letters
 
-CODE = Path(landing_job.__file__)
+CODE = Path(__file__).with_name("landing_job.py")  # not imported: it needs what Glue has, not what a program has
 LOGS = "/aws-glue/"  # Glue names the groups itself: by the job, and by the security configuration's name
 CAPACITY = (0.0625, 1.0)  # data processing units that a Python shell job may have: 1 GB or 16 GB of memory
 

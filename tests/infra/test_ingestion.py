@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -232,6 +234,14 @@ def test_the_job_may_not_change_what_landed() -> None:
 def test_the_job_gets_every_argument_that_it_asks_for() -> None:
     given = made(BatchIngestion, BATCH).only("aws:glue/job:Job").inputs["defaultArguments"]
     assert {"--lake", "--landing", "--curated", "--refused"} < set(given)
+
+
+def test_a_program_needs_nothing_of_what_its_job_and_its_function_run_on() -> None:
+    """Lambda and Glue bring boto3 and Arrow; importing them would cost every run of a program a second."""
+    modules = "ai_factory_infra.batch_ingestion, ai_factory_infra.stream_scoring, ai_factory_infra.stream_rehearsal"
+    script = f"import {modules}, sys; sys.exit(' '.join(m for m in ('boto3', 'pyarrow') if m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], text=True, capture_output=True, check=False)
+    assert done.stderr.strip() == ""
 
 
 # ---------------------------------------------------------------- features, evidence, experiments
