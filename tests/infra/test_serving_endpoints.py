@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 import pytest
+from ai_factory_infra import async_endpoint, realtime_endpoint, serverless_endpoint
 from ai_factory_infra.async_endpoint import AsyncEndpoint
 from ai_factory_infra.realtime_endpoint import RealtimeEndpoint
 from ai_factory_infra.regions import SAGEMAKER, SERVERLESS
@@ -33,6 +34,11 @@ KINDS: Mapping[str, tuple[Any, Mapping[str, Any]]] = {
     "realtime": (RealtimeEndpoint, REALTIME),
     "async": (AsyncEndpoint, ASYNC),
     "serverless": (ServerlessEndpoint, SERVERLESS_ARGS),
+}
+CHECKS: Mapping[str, Callable[[str, Any], None]] = {
+    "realtime": realtime_endpoint.check,
+    "async": async_endpoint.check,
+    "serverless": serverless_endpoint.check,
 }
 ALARM, ENDPOINT = "aws:cloudwatch/metricAlarm:MetricAlarm", "aws:sagemaker/endpoint:Endpoint"
 CONFIGURATION, MODEL = "aws:sagemaker/endpointConfiguration:EndpointConfiguration", "aws:sagemaker/model:Model"
@@ -318,10 +324,12 @@ def test_every_strategy_is_judged_for_every_mode() -> None:
     for mode, fitting in FITTING.items():
         wide = {"instances": 2} if mode != "serverless" else {}
         for strategy in STRATEGIES:
+            asked = {**KINDS[mode][1], "rollout": Rollout(strategy), **wide}
             if strategy in fitting:
-                made(mode, rollout=Rollout(strategy), **wide)
+                CHECKS[mode]("e", asked)
             else:
-                assert "does not fit" in refusal(mode, rollout=Rollout(strategy), **wide)["rollout.strategy"]
+                with pytest.raises(pulumi.InputPropertiesError, match="does not fit"):
+                    CHECKS[mode]("e", asked)
 
 
 def test_no_region_that_has_the_service_is_refused() -> None:
