@@ -175,8 +175,9 @@ def _add_production(app: typer.Typer, project: ProjectOpener) -> None:
     ) -> None:
         """Score every row with the stage's model. After a kill the same command goes on where it stopped."""
         from ai_factory_runtime.batch.job import score as score_rows
+        from ai_factory_runtime.batch.source_parts import usual_source
         from ai_factory_runtime.commands import console
 
         opened = project()
-        rows = source or opened.root / opened.usecase.data.source
+        rows = source or usual_source(opened.usecase.data, opened.root)
         console.show_scores(score_rows(opened, rows, out, stage, jobs=jobs), as_json=as_json)

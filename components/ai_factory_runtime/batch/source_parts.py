@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 from ai_factory_spec.suggest import did_you_mean
-from ai_factory_spec.usecase import Column, Contract
+from ai_factory_spec.usecase import Column, Contract, Data
 
 from ai_factory_runtime.base.refusals import BatchUnusable
 from ai_factory_runtime.batch.scoring import Chunk
 from ai_factory_runtime.data import tables
+from ai_factory_runtime.data.data_refusals import SourceElsewhere
+from ai_factory_runtime.data.sources import S3
 from ai_factory_runtime.data.tables import PARQUET_NAMES, Table, open_table
 
 LINE_BYTES = 256  # of a row of CSV, a guess
@@ -50,6 +52,13 @@ class Source:
         stats = [(table.path.resolve().as_posix(), table.path.stat()) for table in self.tables]
         files = [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
         return [tables.CHUNK_ROWS, tables.CHUNK_BYTES, *files]
+
+
+def usual_source(data: Data, root: Path) -> Path:
+    """The file or folder that `data.source` names: what is scored where no other is named. Raises SourceElsewhere."""
+    if data.from_database or data.source.startswith(S3):
+        raise SourceElsewhere(source=data.source, query=data.from_database)
+    return root / data.source
 
 
 def open_source(path: Path, contract: Contract, features: Sequence[Column]) -> Source:

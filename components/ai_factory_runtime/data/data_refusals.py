@@ -2,6 +2,7 @@
 
 FactoryError (ai_factory_spec.errors)
 ├── SourceUnavailable    a bucket, a database or a variable that data.source names does not answer    exit 1
+├── SourceElsewhere      a batch was asked of data.source, which is not in a file here                     1
 ├── PartsDisagree        the parts of a folder are not one table                                           4
 ├── DuplicateRows        rows occur twice, and usecase.yaml says stop                                      4
 └── TokenUnreadable      a text that is no token of this key and use case                                  1
@@ -23,6 +24,21 @@ class SourceUnavailable(FactoryError):
 
     def __init__(self, *, source: str, problem: str, hint: str) -> None:
         super().__init__(f"The source {source} cannot be read: {problem}.", hint=hint)
+
+
+class SourceElsewhere(FactoryError):
+    """A batch without a file means what `data.source` names, and a bucket's or a database's rows are no file."""
+
+    slug = "source-elsewhere"
+
+    def __init__(self, *, source: str, query: bool) -> None:
+        several = " --recursive" if source.endswith("/") else ""
+        fetched = f"`aws s3 cp {source} data/new/{several}`"
+        export = "Write the query's rows to a CSV or Parquet file" if query else fetched
+        super().__init__(
+            f"`score` without a file scores what data.source names, and {source} is not a file or a folder here.",
+            hint=f"{export}, then name it: `score FILE`. A batch reads files only, so that a killed one can go on.",
+        )
 
 
 class PartsDisagree(FactoryError):

@@ -22,6 +22,7 @@ from ai_factory_runtime.evaluation.estimates import Judged
 from ai_factory_runtime.model_package.package import ModelPackage
 from ai_factory_runtime.monitoring.capture import read_captures
 from ai_factory_runtime.monitoring.labels import Labels, join, protected_ids
+from ai_factory_runtime.releases.partitions import Slice
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +85,14 @@ def _read(project: Project, package: ModelPackage, source: Path) -> pd.DataFrame
     if not features:
         raise BatchUnusable(source=source, problems=["it has none of the columns that the model reads"])
     others = [n for n in dict.fromkeys((target, data.id, data.time)) if n in table.names and n not in features]
+    part = project.hooks.load if isinstance(project.hooks.load, Slice) else None
+    if part is not None and part.column in table.names:
+        others.append(part.column)
     wanted = [*features, *(n for n in others if n is not None)]
     chunks = list(table.chunks(wanted))
     raw = pd.concat(chunks, ignore_index=True) if chunks else pd.DataFrame(columns=pd.Index(wanted), dtype=object)
+    if part is not None and part.column in wanted:  # one partition's model is not to be judged by the others' rows
+        raw = part.of(raw)
     if data.time is None or data.time not in raw.columns:
         return raw
     return raw.iloc[np.argsort(_moments(raw[data.time]), kind="stable")].reset_index(drop=True)

@@ -39,8 +39,10 @@ class Slice:
         import pandas as pd
 
         frame = self.load(self.whole, root)
-        if not isinstance(frame, pd.DataFrame) or self.column not in frame.columns:
-            return frame
+        return self.of(frame) if isinstance(frame, pd.DataFrame) and self.column in frame.columns else frame
+
+    def of(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The value's rows of a table that has the column."""
         values = partition_values(frame, self.whole)
         return frame[(values == self.value).to_numpy(dtype=bool, na_value=False)].reset_index(drop=True)
 

@@ -18,6 +18,7 @@ from ai_factory_runtime.base.project import Project
 from ai_factory_runtime.base.runs import Progress, exclusive, new_run, run_folder
 from ai_factory_runtime.model_package.package import CARD_HTML
 from ai_factory_runtime.releases.lineage import usecase_json
+from ai_factory_runtime.releases.partitions import require_one_model
 from ai_factory_runtime.releases.registry import open_registry
 from ai_factory_runtime.steps import table as steps
 from ai_factory_runtime.steps.fitting import fit
@@ -97,7 +98,8 @@ class StepDone:
 
 
 def run_step(project: Project, name: str, folders: Folders, say: Progress) -> StepDone:
-    """Run one step of `steps.TABLE`. Raises what the step raises in a whole run, and HandoverBroken."""
+    """Run one step of `steps.TABLE`. Raises what the step raises in a whole run, HandoverBroken, and PartitionNeeded at once."""
+    require_one_model(project)
     return _STEPS[name](project, folders, say)
 
 

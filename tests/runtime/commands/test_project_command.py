@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 from ai_factory_runtime.base.errors import NotAProject, ProjectCodeFailed
 from ai_factory_runtime.base.project import Hooks, Project, find_root, open_project
 from ai_factory_runtime.cli import build_app, run_project
@@ -119,6 +120,31 @@ def test_show_lists_the_runs_and_tells_what_made_a_model(project: Project) -> No
     code, _, err = call("show", "nothing")
     assert code == 1
     assert "`churn show` without an argument lists them" in err
+
+
+@pytest.mark.parametrize(
+    ("source", "query", "told"),
+    [
+        ("s3://rows/new/", None, "aws s3 cp s3://rows/new/ data/new/ --recursive"),
+        ("s3://rows/new.csv", None, "aws s3 cp s3://rows/new.csv data/new/`"),
+        ("sqlite:///rows.db", "SELECT * FROM rows", "Write the query's rows"),
+        ("$CHURN_DATABASE", "SELECT * FROM rows", "Write the query's rows"),
+    ],
+)
+def test_score_without_a_file_refuses_rows_that_are_in_no_file_and_says_how_to_bring_them(
+    project: Project, source: str, query: str | None, told: str
+) -> None:
+    usecase = yaml.safe_load((project.root / "usecase.yaml").read_text(encoding="utf-8"))
+    usecase["data"] |= {"source": source} | ({} if query is None else {"query": query})
+    (project.root / "usecase.yaml").write_text(yaml.safe_dump(usecase), encoding="utf-8")
+    code, _, said = call("score")
+    assert code == 1
+    assert f"{source} is not a file or a folder here" in said
+    assert told in said
+    assert "docs/errors.md#source-elsewhere" in said
+    assert not (project.scores / "dev").exists()
+    real_rows("breast_cancer").head(5).to_csv("brought.csv", index=False)
+    assert call("score", "brought.csv")[0] == 0, "a file that is named is scored, wherever training reads from"
 
 
 def test_score_monitor_approve_promote_and_releases_call_their_rooms(project: Project) -> None:

@@ -256,6 +256,7 @@ def test_a_run_prepares_the_same_rows_wherever_they_are_kept(
         (lambda p: real_rows("wine").assign(ash=float("inf")).to_parquet(p), ContractBroken, 4),
         (lambda p: real_rows("wine").assign(ash=float("nan")).to_parquet(p), ContractBroken, 4),
         (lambda p: real_rows("wine").assign(ash="a lot").to_parquet(p), ContractBroken, 4),
+        (lambda p: real_rows("wine").assign(outcome="class_9").to_parquet(p), ContractBroken, 4),
     ],
 )
 def test_damaged_rows_stop_a_run_and_the_next_run_works(

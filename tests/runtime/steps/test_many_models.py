@@ -22,6 +22,7 @@ from ai_factory_runtime.batch.job import score
 from ai_factory_runtime.cli import build_app
 from ai_factory_runtime.data.frames import to_canonical
 from ai_factory_runtime.model_package.package import load_package
+from ai_factory_runtime.monitoring.monitor import monitor
 from ai_factory_runtime.releases.fleet import Fleet, Member, load_fleet, make_fleet
 from ai_factory_runtime.releases.partitions import folder_name, partition_of
 from ai_factory_runtime.releases.registry import open_registry
@@ -36,6 +37,7 @@ from ai_factory_runtime.releases.stages import Deployed, deployed, load_deployed
 from ai_factory_runtime.serving.server import create_app
 from ai_factory_runtime.steps.partition_status import list_partitions
 from ai_factory_runtime.steps.scale_out import ManyResult, train_all
+from ai_factory_runtime.steps.stepwise import Folders, run_step
 from ai_factory_spec.usecase import UseCase
 from helpers_runtime import columns_of, make_project, quick, real_rows
 from starlette.testclient import TestClient
@@ -199,6 +201,25 @@ def test_run_trains_again_exits_4_and_its_table_names_who_failed(
     assert "6 rows belong to no model: 'narnia' (4)" in said.out
     assert "d/e: version 2" in said.err
     assert deployed(partition_of(many, "AT"), "dev").version == 1, "a failed training leaves the model that is there"
+
+
+def test_a_file_with_the_rows_of_all_is_monitored_by_those_of_the_partition(many: Project) -> None:
+    rows = pd.read_csv(many.root / "data" / "rows.csv")
+    foreign = rows["market"] != "AT"
+    rows.loc[foreign, "mean_radius"] *= 25.4
+    rows.to_csv(many.root / "new.csv", index=False)
+    found = monitor(partition_of(many, "AT"), many.root / "new.csv", "dev")
+    assert found.window.rows == int((~foreign).sum())
+    assert "data" not in found.kinds
+    assert "data" in monitor(partition_of(many, "d/e"), many.root / "new.csv", "dev").kinds
+
+
+def test_a_step_of_the_container_pipeline_asks_which_model_is_meant_before_it_works(
+    many: Project, tmp_path: Path
+) -> None:
+    with pytest.raises(PartitionNeeded, match="one model for each market"):
+        run_step(many, "prepare", Folders(tmp_path / "input", tmp_path / "output"), lambda _step, _detail: None)
+    assert not (tmp_path / "output").exists()
 
 
 class Broken:
