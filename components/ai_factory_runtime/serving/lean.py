@@ -61,7 +61,7 @@ class LeanReader:
         for row in records:
             if type(row) is not dict or not row.keys() <= allowed:
                 return None
-        numbers = self._numbers([[row.get(name) for name in names] for row in records])
+        numbers = self._numbers(_of_names(records, names))
         if numbers is None:
             return None
         others = tuple([row.get(c.name) for row in records] for c in self.layout.other)
@@ -132,6 +132,16 @@ class LeanReader:
             ),
             truths=tuple(_NULLABLE_TRUTH_TYPES if c.nullable else _TRUTH_TYPES for c in other),
         )
+
+
+def _of_names(records: list[dict[str, Any]], names: list[str]) -> Sequence[Sequence[Any]]:
+    """The values of some columns of each record, None where one is not there."""
+    if len(names) > 1:  # itemgetter gives a bare value for one name
+        try:
+            return list(map(itemgetter(*names), records))
+        except KeyError:
+            pass
+    return [[row.get(name) for name in names] for row in records]
 
 
 def _picked(data: list[Any], places: list[int], width: int) -> Sequence[Sequence[Any]]:

@@ -6,6 +6,7 @@ here imports the registry or its libraries.
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -76,6 +77,8 @@ def serve(project: Project, stage: str, host: str = "127.0.0.1", port: int = 808
             timeout_graceful_shutdown=SHUTDOWN_SECONDS, lifespan="on",
         )
     )  # fmt: skip
+    gc.collect()
+    gc.freeze()  # model and libraries stay: to look through all they hold is a tenth of a second in which nobody is answered
     shown = f"[{host}]" if ":" in host else host
     _log.info(
         "%s",
