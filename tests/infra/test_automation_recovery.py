@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from ai_factory_infra.automation.recovery import Holder, holders, pending, settled, to_look_at
+from ai_factory_infra.automation.recovery import Holder, as_asked_for, holders, pending, settled, to_look_at
 
 LOCKED = """error: the stack is currently locked by 2 lock(s). Either wait for the other process(es) to end or delete the lock
   file:///s/.pulumi/locks/organization/churn-serving/dev/1.json: created by ada@here (pid 12) at 2026-01-02T03:04:05Z
@@ -63,6 +63,17 @@ def test_what_may_have_been_made_is_taken_over_by_its_name_for_aws_to_be_asked()
     assert (taken["urn"], taken["id"], taken["outputs"]) == (URN, "churn-dev", {})
     assert settled(state)["pending_operations"] == []
     assert to_look_at(state) == [URN]
+
+
+def test_what_was_taken_over_keeps_the_inputs_that_the_program_gave_it() -> None:
+    asked = operation("creating", "aws:sagemaker/endpoint:Endpoint", name="churn-dev", __defaults="name")
+    before = {"resources": [], "pending_operations": [asked]}
+    other = {"urn": "other", "inputs": {"read": "back"}}
+    refreshed = {"resources": [other, {"urn": URN, "inputs": {"name": "churn-dev"}, "outputs": {"arn": "a"}}]}
+    assert as_asked_for(refreshed, before)["resources"] == [
+        other,
+        {"urn": URN, "inputs": {"name": "churn-dev", "__defaults": "name"}, "outputs": {"arn": "a"}},
+    ]
 
 
 def test_what_has_no_name_of_its_own_is_let_go_and_said_to_be_lost() -> None:

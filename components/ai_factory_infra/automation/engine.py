@@ -124,11 +124,15 @@ class Engine:
         self._screen.say("Asking AWS what became of it.", "yellow")
         before = state.deployment or {}
         with let_it_finish(self._screen):
-            after = automation.Deployment(state.version, recovery.settled(before))
-            self._unlocking(lambda: self._stack.import_stack(after))
+            self._replace_state(state, recovery.settled(before))
             asked = [part for urn in recovery.to_look_at(before) for part in ("--target", urn)]
             if asked:
                 self._unlocking(lambda: self.command("refresh", "--yes", "--skip-preview", *asked))
+                self._replace_state(state, recovery.as_asked_for(self._exported().deployment or {}, before))
+
+    def _replace_state(self, state: automation.Deployment, deployment: Mapping[str, Any]) -> None:
+        after = automation.Deployment(state.version, deployment)
+        self._unlocking(lambda: self._stack.import_stack(after))
 
     def _exported(self) -> automation.Deployment:
         try:

@@ -20,6 +20,7 @@ CREATING = "creating"
 # The input that is also the resource's id, so that one that was made can be found again. Where a type is not here, its
 # pending creation is let go, and the resource, if it came to be, must be deleted by hand: the command says so.
 IDENTIFIED_BY: Mapping[str, str] = {
+    "aws:cloudwatch/dashboard:Dashboard": "dashboardName",
     "aws:cloudwatch/eventRule:EventRule": "name",
     "aws:cloudwatch/logGroup:LogGroup": "name",
     "aws:cloudwatch/metricAlarm:MetricAlarm": "name",
@@ -28,6 +29,7 @@ IDENTIFIED_BY: Mapping[str, str] = {
     "aws:s3/bucket:Bucket": "bucket",
     "aws:sagemaker/endpoint:Endpoint": "name",
     "aws:sagemaker/endpointConfiguration:EndpointConfiguration": "name",
+    "aws:sagemaker/featureGroup:FeatureGroup": "featureGroupName",
     "aws:sagemaker/model:Model": "name",
     "aws:sagemaker/modelPackageGroup:ModelPackageGroup": "modelPackageGroupName",
     "aws:sagemaker/pipeline:Pipeline": "pipelineName",
@@ -119,16 +121,32 @@ def settled(deployment: Mapping[str, Any]) -> dict[str, Any]:
     """The state without creations under way: what may have come to be is a resource of it by its id, for a refresh to find.
 
     `pulumi refresh --import-pending-creates` is meant for this, and loses them. Outputs are left empty, so that the
-    provider reads everything, as for an import; what does not exist, the refresh takes out again. A replacement is not
-    taken over: the resource it replaces stands under the same URN.
+    provider reads everything, as for an import; what does not exist, the refresh takes out again.
     """
-    resources = list(deployment.get("resources") or ())
-    known = {r["urn"] for r in resources}
-    for operation in _of(deployment):
-        if operation.action == CREATING and operation.identifier and operation.urn not in known:
-            resources.append({**operation.resource, "id": operation.identifier, "outputs": {}})
+    taken = [{**p.resource, "id": p.identifier, "outputs": {}} for p in _taken_over(deployment)]
     others = [o for o in deployment.get("pending_operations") or () if o["type"] != CREATING]
-    return {**deployment, "resources": resources, "pending_operations": others}
+    return {
+        **deployment,
+        "resources": [*(deployment.get("resources") or ()), *taken],
+        "pending_operations": others,
+    }
+
+
+def as_asked_for(deployment: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """The refreshed state, in which what was taken over has the inputs that the program gave it.
+
+    A provider that reads a resource for the first time does not know which of its inputs were defaults. A name that
+    Pulumi made up would look like one that was asked for, and the next update would replace the resource.
+    """
+    asked = {p.urn: p.resource.get("inputs") or {} for p in _taken_over(before)}
+    resources = [{**r, "inputs": asked[r["urn"]]} if r["urn"] in asked else r for r in deployment["resources"]]
+    return {**deployment, "resources": resources}
+
+
+def _taken_over(deployment: Mapping[str, Any]) -> list[Pending]:
+    """Creations whose id is known. Not a replacement: the resource it replaces stands under the same URN."""
+    known = {r["urn"] for r in deployment.get("resources") or ()}
+    return [p for p in _of(deployment) if p.action == CREATING and p.identifier and p.urn not in known]
 
 
 def to_look_at(deployment: Mapping[str, Any]) -> list[str]:
