@@ -18,9 +18,10 @@ from typing import Any
 
 from ai_factory_infra.config import STAGES
 from ai_factory_infra.statement_rules import listed, statements
-from ai_factory_infra.testing import Registered, run_stage_once
+from ai_factory_infra.testing import ACCOUNT, REGION, Registered, run_stage_once
 
 ROLE = "aws:iam/role:Role"
+STANDS_FOR = f"Read without a cloud: the account {ACCOUNT}, the region {REGION} and endings such as 1a2b3c4 stand for what AWS gives."
 COLUMNS = ("Statement", "May", "On", "Only if", "Why")
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --bad: #b3261e; }
@@ -29,7 +30,7 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto
 h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .25rem; } p { margin: 0 0 .5rem; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: .86rem; }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
-td:last-child { min-width: 14rem; } .never { color: var(--bad); } code { overflow-wrap: anywhere; }
+td:nth-child(2) code { white-space: nowrap; } td:last-child { min-width: 14rem; } .never { color: var(--bad); } code { overflow-wrap: anywhere; }
 """
 
 
@@ -123,7 +124,7 @@ def _markdown(stage: str, reports: Sequence[RoleReport]) -> Iterator[str]:
 
 def _summary(reports: Sequence[RoleReport]) -> str:
     count = sum(len(r.lines) for r in reports)
-    return f"{len(reports)} roles, {count} statements; each says why. What is not listed is refused."
+    return f"{len(reports)} roles, {count} statements; each says why. What is not listed is refused. {STANDS_FOR}"
 
 
 def _about(role: RoleReport) -> str:
