@@ -114,13 +114,13 @@ def test_an_address_of_another_machine_is_refused_by_the_program() -> None:
         run_program(rendered() / "infra" / "registry", "dev", config={"emulator": "https://sagemaker.example.com"})
 
 
-def test_copies_serve_a_release_protect_nothing_and_name_no_state(tmp_path: Path) -> None:
+def test_copies_serve_a_release_keep_what_is_protected_and_name_no_state(tmp_path: Path) -> None:
     infra = rendered() / "infra"
     before = (infra / "serving" / "Pulumi.dev.yaml").read_bytes()
     copied = copies.copy(programs(infra, "dev"), tmp_path, emulator=ADDRESS, account="111122223333")
     by_name = {p.stack: p for p in programs(copied, "dev")}
     assert by_name["serving"].settings["release"] == "rehearsal"
-    assert by_name["foundation"].settings["protect"] == "false"
+    assert by_name["foundation"].settings["protect"] == "true"
     assert {p.account for p in by_name.values()} == {"111122223333"}
     assert {p.backend for p in by_name.values()} == {""}
     assert (infra / "serving" / "Pulumi.dev.yaml").read_bytes() == before

@@ -41,10 +41,8 @@ def _copy_pack(pack: Path, to: Path) -> None:
 
 
 def settings(program: Program, *, emulator: str, account: str) -> Mapping[str, str]:
-    """What a rehearsal sets: address, account, a release to serve, and nothing protected, because all of it goes again."""
+    """What a rehearsal sets: address, account, and a release to serve. What is protected stays so: a policy asks for it."""
     told = {"emulator": emulator, "account": account, "organization": ""}
-    if "protect" in program.settings:
-        told["protect"] = "false"
     if program.settings.get("release") == "":
         told["release"] = RELEASE
     return told
