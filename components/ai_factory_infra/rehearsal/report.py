@@ -52,7 +52,7 @@ def _lacking(record: Record) -> Iterator[str]:
         yield from (f"{f.kind} {f.name}: not made: {f.reason.splitlines()[0]}" for f in s.failed if f.is_emulators)
         yield from (f"{m.kind} {m.name}: {m.found}" for m in s.made if m.lost)
     for call, times in record.unanswered:
-        yield f"call {call.service} {call.operation}: status {call.status}, {times} times"
+        yield f"call {call.service} {call.operation}: status {call.status}, {'once' if times == 1 else f'{times} times'}"
 
 
 def markdown(record: Record) -> str:
