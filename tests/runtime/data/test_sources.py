@@ -275,3 +275,18 @@ def test_damaged_rows_stop_a_run_and_the_next_run_works(
     rows.to_parquet(project.root / "data/rows.parquet")
     (tmp_path / "run").mkdir()
     assert len(prepare(project, tmp_path / "run", lambda _step, _detail: None).frame) == len(rows)
+
+
+def test_a_file_in_another_encoding_stops_a_run_and_the_next_run_works(tmp_path: Path) -> None:
+    rows = real_rows("wine")
+    project = make_project(tmp_path / "project", rows, "multiclass", candidates=quick)
+    path = project.root / SOURCE
+    body = path.read_bytes()
+    path.write_bytes(body.replace(b"class_0", "clässe".encode("latin-1"), 1))
+    with pytest.raises(DataUnreadable, match="it is not encoded in UTF-8") as refusal:
+        run(project)
+    assert refusal.value.exit_code == 1
+    assert not project.models.exists()
+    path.write_bytes(body)
+    (tmp_path / "run").mkdir()
+    assert len(prepare(project, tmp_path / "run", lambda _step, _detail: None).frame) == len(rows)

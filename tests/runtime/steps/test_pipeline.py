@@ -7,6 +7,7 @@ import json
 import resource
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -354,6 +355,23 @@ def test_a_second_run_at_the_same_time_is_refused(trained: Project) -> None:
     with exclusive(trained, "first"), pytest.raises(RunLocked, match="run first, process"):
         run(trained)
     assert len(open_registry(trained).versions()) == 1
+
+
+def test_a_registry_that_is_locked_stops_the_run_with_nothing_half_registered_and_the_next_run_works(
+    trained: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ai_factory_runtime.releases.registry_mlflow.BUSY_SECONDS", 0.1)
+    with sqlite3.connect(trained.registry_db, isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(RegistryUnavailable, match="database is locked") as refusal:
+            run(trained)
+        other.execute("ROLLBACK")
+    other.close()
+    assert refusal.value.exit_code == 1
+    assert [v.aliases for v in open_registry(trained).versions()] == [("champion",)]
+    assert deployed(trained, "dev").version == 1
+    assert run(trained).registered is not None
+    assert [v.version for v in open_registry(trained).versions()] == [1, 2]
 
 
 def test_run_ids_sort_by_time_and_are_unique() -> None:
