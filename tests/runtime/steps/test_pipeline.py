@@ -40,7 +40,7 @@ from ai_factory_runtime.releases.stages import deployed
 from ai_factory_runtime.steps.history import find_run, list_runs
 from ai_factory_runtime.steps.pipeline import STEPS, RunResult, run
 from ai_factory_spec.errors import FactoryError
-from ai_factory_spec.usecase import UseCase
+from ai_factory_spec.usecase import Costs, UseCase
 from helpers_runtime import PACKAGE, SOURCE, TASKS, default_features, load, make_project, quick, real_rows
 from sklearn.ensemble import BaggingClassifier, ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
@@ -499,7 +499,19 @@ def test_a_registry_that_is_no_database_stops_the_run(tmp_path: Path, rows: pd.D
         run(project)
 
 
-# --- a champion that cannot be met
+# --- a champion that is met, and one that cannot be
+
+
+def test_stated_costs_have_a_say_in_the_verdict_and_are_on_the_card(trained: Project) -> None:
+    model = trained.usecase.model.model_copy(update={"costs": Costs(false_positive=1, false_negative=20, unit="EUR")})
+    result = run(dataclasses.replace(trained, usecase=trained.usecase.model_copy(update={"model": model})))
+    assert result.comparison.saving is not None
+    assert "EUR saved a row" in result.comparison.reason
+    report = json.loads((result.folder / "report.json").read_text(encoding="utf-8"))
+    assert report["comparison"]["saving"]["value"] == pytest.approx(result.comparison.saving.value)
+    assert report["expected_cost"]["estimate"]["value"] < report["expected_cost"]["baseline"]
+    for card in (result.card, result.card.with_suffix(".md")):
+        assert "Expected cost of a row" in card.read_text(encoding="utf-8")
 
 
 def test_a_champion_that_was_changed_on_disk_is_replaced_and_the_reason_is_told(trained: Project) -> None:
