@@ -9,7 +9,14 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 import pytest
-from ai_factory_infra.approval_definition import CONFIRMATION, NEEDED, RELEASED, TAKEN_BACK, WAIT_SECONDS, approval_definition
+from ai_factory_infra.approval_definition import (
+    CONFIRMATION,
+    NEEDED,
+    RELEASED,
+    TAKEN_BACK,
+    WAIT_SECONDS,
+    approval_definition,
+)
 from ai_factory_infra.approval_flow import MOST_HOURS, WORDS, ApprovalFlow
 from ai_factory_infra.testing import Registered, run_resources
 from jsonata import Jsonata
