@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from ai_factory_runtime.base.errors import WriteFailed
 from ai_factory_runtime.base.project import Project
 from ai_factory_runtime.base.refusals import BatchUnusable, OutputRefused
-from ai_factory_runtime.batch.crew import open_crew
+from ai_factory_runtime.batch.crew import Submit, open_crew
 from ai_factory_runtime.batch.journal import Journal, folder_of, open_journal, unfinished
 from ai_factory_runtime.batch.scoring import (
     FILE,
@@ -85,14 +85,16 @@ def score(project: Project, source: Path, out: Path | None, stage: str, *, jobs:
     model, package = load_deployed(project, stage)
     opened = open_source(source, project.usecase.data.contract, package.signature.features)
     scorer = Scorer(model, package, _identity(project, opened))
-    plan = _plan(project, stage, scorer, opened)
-    output = out or unfinished(project.scores / stage, plan) or _new_output(project, source, stage)
-    batch = _Batch(project, scorer, opened, output, _workers(opened, jobs))
-    with open_journal(output, plan) as journal:
-        count, resumed = _score(batch, journal)
-        rejects = _deliver(batch, journal, count)
-        if not count.scored:
-            raise BatchUnusable(source=source, problems=count.summary() or ["it has no rows"], rejects=rejects)
+    workers = _workers(opened, jobs)
+    with open_crew(scorer, workers) as submit:  # first, so that the others start while the plan is made
+        plan = _plan(project, stage, scorer, opened)
+        output = out or unfinished(project.scores / stage, plan) or _new_output(project, source, stage)
+        batch = _Batch(scorer, opened, output, submit, workers)
+        with open_journal(output, plan) as journal:
+            count, resumed = _score(batch, journal)
+            rejects = _deliver(batch, journal, count)
+            if not count.scored:
+                raise BatchUnusable(source=source, problems=count.summary() or ["it has no rows"], rejects=rejects)
     return ScoreResult(
         source, output, rejects, count.rows, count.scored, count.rejected, dict(count.reasons), model.version, model.digest,
         resumed,
@@ -101,10 +103,10 @@ def score(project: Project, source: Path, out: Path | None, stage: str, *, jobs:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    project: Project
     scorer: Scorer
     source: Source
     output: Path
+    submit: Submit
     workers: int
 
     @property
@@ -192,13 +194,12 @@ def _all_scored(batch: _Batch, journal: Journal) -> Iterator[tuple[Scored, bool]
         return Scored.from_bytes(result), False
 
     try:
-        with open_crew(batch.scorer, batch.workers) as submit:
-            for number, chunk in enumerate(batch.source.read(batch.columns)):
-                pending.append((number, journal.done(number) or submit(chunk)))
-                while pending and (len(pending) > AHEAD * batch.workers or _is_there(pending[0][1])):
-                    yield next_result()
-            while pending:
+        for number, chunk in enumerate(batch.source.read(batch.columns)):
+            pending.append((number, journal.done(number) or batch.submit(chunk)))
+            while pending and (len(pending) > AHEAD * batch.workers or _is_there(pending[0][1])):
                 yield next_result()
+        while pending:
+            yield next_result()
     except BrokenExecutor as error:
         raise WorkerLost(jobs=batch.workers) from error
 
