@@ -76,9 +76,8 @@ class LeanReader:
         places = {name: i for i, name in enumerate(names)}
         if any(c.name not in places for c in self.layout.columns):
             return None
-        for row in data:
-            if type(row) is not list or len(row) != len(names):
-                return None
+        if set(map(type, data)) != {list} or set(map(len, data)) != {len(names)}:
+            return None
         numbers = self._numbers(_picked(data, [places[c.name] for c in self.layout.numeric], len(names)))
         if numbers is None:
             return None
