@@ -217,6 +217,7 @@ def schema(life: Life) -> str:
     expect(not touched, f"the group was touched: {touched}")
     life.pulumi("features", "state", "unprotect", "--all", "--yes")
     life.pulumi("features", "destroy", "--yes", "--skip-preview")
+    shutil.rmtree(folder)  # the repository's own commands take every folder for a stack
     return "a feature more, and the group as it was"
 
 
@@ -239,7 +240,7 @@ def by_hand(life: Life) -> str:
 def account(life: Life) -> str:
     """In another account than the one that is named nothing is made."""
     stage = life.other_stage
-    life.pulumi("foundation", "stack", "init", stage=stage)
+    life.pulumi("foundation", "stack", "init", "--no-select", stage=stage)
     life.set("foundation", "account", OTHER_ACCOUNT, stage)
     before = len(life.said())
     code, _ = life.up("foundation", stage, may_fail=True)
@@ -253,7 +254,7 @@ def account(life: Life) -> str:
 def interrupted(life: Life) -> str:
     """An `up` that is killed half-way is finished by the next `make infra-up`, lock and half-made resources and all."""
     stage = life.other_stage
-    life.pulumi("foundation", "stack", "init", stage=stage)
+    life.pulumi("foundation", "stack", "init", "--no-select", stage=stage)
     before, running = len(life.said()), life.start_up("foundation", stage)
     while times(life.said()[before:], "created:") < HALF_WAY and running.poll() is None:
         time.sleep(0.05)
@@ -312,7 +313,7 @@ CHANGES: dict[str, Callable[[Life], str]] = {
     "interrupted": interrupted,
 }
 # What the quarter of an hour has room for; `--all` makes every change.
-QUICK = ("retention", "rename", "by_hand")
+QUICK = ("image", "retention", "rename", "schema", "by_hand", "account")
 
 
 def main() -> int:
