@@ -31,7 +31,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path[:0] = [str(HERE), str(ROOT / "tests" / "stories")]
 
-from changes import CHANGES, QUICK  # noqa: E402 - found only once its folder is known
+from changes import CHANGES  # noqa: E402 - found only once its folder is known
 from matrix import ROLLOUTS, STAGES, Case, covering, every  # noqa: E402
 
 TOOLS = Path(os.environ.get("AWS_RIG_TOOLS") or ROOT.parent / "shared" / "tools")
@@ -262,7 +262,7 @@ def judge(everything: bool, word: str, repositories: Repositories, verdicts: Ver
 def lives(everything: bool) -> list[tuple[Case, tuple[str, ...]]]:
     """Which lives are led: every architecture in every stage, or one of each kind; the changes in the middle of the first."""
     modes = architectures()
-    first = (Case("realtime", "staging", "realtime", "canary", "create"), tuple(CHANGES if everything else QUICK))
+    first = (Case("realtime", "staging", "realtime", "canary", "create"), tuple(CHANGES))
     if not everything:
         return [first, (Case("batch", "dev", "jobs", "-", "skip"), ())]
     others = [
