@@ -1,9 +1,9 @@
-"""Compiled: a fitted pipeline as array operations, tables and treelite's reading of its trees, for the rows of a request.
+"""Compiled: a fitted pipeline as array operations, tables and treelite's walk through its trees, for the rows of a request.
 
 | part     | scikit-learn's                    | compiled                                                        |
 |----------|-----------------------------------|-----------------------------------------------------------------|
 | features | a column transformer              | array operations and tables (`encoding`)                        |
-| trees    | gradient boosting, random forest  | treelite's walk (GTIL); for more rows `bitvectors` or its own   |
+| trees    | gradient boosting, random forest  | treelite's GTIL, for up to FEW_ROWS rows                        |
 | linear   | logistic regression, ridge, …     | one matrix product                                              |
 
 Whether it may answer is decided by `accelerator`.
@@ -23,13 +23,10 @@ from sklearn.pipeline import Pipeline
 
 from ai_factory_runtime.base.prediction import Prediction, Signature, decide
 from ai_factory_runtime.data.rows import Floats, Layout, Rows
-from ai_factory_runtime.model_package.bitvectors import make_bitvectors
 from ai_factory_runtime.model_package.calibrated import Calibrated
 from ai_factory_runtime.model_package.encoding import NotEncodable, make_encoder
 
-FEW_ROWS = 128  # above, scikit-learn's own loop over the trees is quicker than a walk
-WALKED_ROWS = 4  # above, bit vectors are quicker than a walk
-BLOCK_ROWS = 512  # whose words stay in the processor's cache
+FEW_ROWS = 128  # above, scikit-learn's own loop over the trees is quicker
 
 Engine = Literal["treelite", "numpy", "scikit-learn"]
 Raw = Callable[[Floats], Floats]  # a matrix -> probabilities (rows, classes the model saw), or values (rows, 1)
@@ -45,7 +42,6 @@ class Compiled:
     encode: Callable[[Rows], Floats]
     few: Raw
     many: Raw
-    few_rows: int  # `few` answers up to so many rows, `many` more
     columns: npt.NDArray[np.intp]  # the place of each class the model saw in the signature's order
 
     @property
@@ -55,7 +51,7 @@ class Compiled:
 
     def predict(self, rows: Rows) -> Prediction:
         """As `package.predict` for the same rows."""
-        return self._answer((self.few if len(rows) <= self.few_rows else self.many)(self.encode(rows)))
+        return self._answer((self.few if len(rows) <= FEW_ROWS else self.many)(self.encode(rows)))
 
     def predict_each_way(self, rows: Rows) -> tuple[Prediction, Prediction]:
         """The answers as for few rows and as for many: what the parity gate compares."""
@@ -78,7 +74,7 @@ def compile_model(estimator: Any, signature: Signature) -> Compiled | str:
     transformer = transformer.steps[0][1] if len(transformer.steps) == 1 else transformer
     if hasattr(model, "feature_names_in_"):
         return "the model was fitted on a table with column names"
-    engine, few, many, few_rows = _model(model, signature)
+    engine, few, many = _model(model, signature)
     try:
         encode: Callable[[Rows], Floats] = make_encoder(transformer, Layout(signature.features))
         features: Engine = "numpy"
@@ -87,25 +83,26 @@ def compile_model(estimator: Any, signature: Signature) -> Compiled | str:
             return f"{reason}; {type(_inner(model)).__name__} is not compiled"
         encode, features = _own_features(transformer), "scikit-learn"
     seen = [] if signature.task == "regression" else [signature.classes.index(str(c)) for c in model.classes_]
-    return Compiled(signature, engine, features, encode, few, many, few_rows, np.array(seen, dtype=np.intp))
+    return Compiled(signature, engine, features, encode, few, many, np.array(seen, dtype=np.intp))
 
 
 def _inner(model: Any) -> Any:
     return _inner(model.estimator) if isinstance(model, Calibrated) else model
 
 
-def _model(model: Any, signature: Signature) -> tuple[Engine, Raw, Raw, int]:
-    """The engine, the model for few rows and for many, and how many are few."""
+def _model(model: Any, signature: Signature) -> tuple[Engine, Raw, Raw]:
+    """The engine, and the model for few rows and for many."""
     if isinstance(model, Calibrated):
-        engine, few, many, few_rows = _model(model.estimator, signature)
-        return engine, _then(few, model.calibrate), _then(many, model.calibrate), few_rows
+        engine, few, many = _model(model.estimator, signature)
+        return engine, _then(few, model.calibrate), _then(many, model.calibrate)
     own = _own_model(model, signature)
     if type(model) in _TREES:
-        return _trees(model, own) or ("scikit-learn", own, own, FEW_ROWS)
+        walk = _trees(model)
+        return ("treelite", walk, own) if walk is not None else ("scikit-learn", own, own)
     if type(model) in _LINEAR:
         linear = _linear(model, signature)
-        return "numpy", linear, linear, FEW_ROWS
-    return "scikit-learn", own, own, FEW_ROWS
+        return "numpy", linear, linear
+    return "scikit-learn", own, own
 
 
 def _then(first: Raw, second: Raw) -> Raw:
@@ -126,8 +123,8 @@ def _own_features(transformer: Any) -> Callable[[Rows], Floats]:
     return encode
 
 
-def _trees(model: Any, own: Raw) -> tuple[Engine, Raw, Raw, int] | None:
-    """The trees as treelite reads them; None where it cannot. What is made holds no state, so threads may share it."""
+def _trees(model: Any) -> Raw | None:
+    """The trees walked by treelite; None where it cannot read them. GTIL holds no state, so threads may share it."""
     import treelite
 
     try:
@@ -137,30 +134,13 @@ def _trees(model: Any, own: Raw) -> tuple[Engine, Raw, Raw, int] | None:
     boosted = type(model) in _BOOSTED_CLASSES
     rounded = not isinstance(model, (ensemble.HistGradientBoostingClassifier, ensemble.HistGradientBoostingRegressor))
 
-    def finished(total: Raw) -> Raw:
-        def answer(matrix: Floats) -> Floats:
-            # scikit-learn's other trees compare values rounded to 32 bits.
-            given = matrix.astype(np.float32).astype(np.float64) if rounded else np.ascontiguousarray(matrix)
-            return _probabilities(total(given)) if boosted else total(given)  # treelite's own softmax is of 32 bits
-
-        return answer
-
     def walk(matrix: Floats) -> Floats:
-        return cast("Floats", treelite.gtil.predict(forest, matrix, nthread=1, pred_margin=boosted))[:, 0, :]
+        # scikit-learn's other trees compare values rounded to 32 bits.
+        given = matrix.astype(np.float32).astype(np.float64) if rounded else np.ascontiguousarray(matrix)
+        found = cast("Floats", treelite.gtil.predict(forest, given, nthread=1, pred_margin=boosted))[:, 0, :]
+        return _probabilities(found) if boosted else found  # treelite's own softmax is of 32 bits
 
-    summed = make_bitvectors(forest)
-    if summed is None:
-        return "treelite", finished(walk), own, FEW_ROWS
-    return "treelite", finished(walk), finished(_in_blocks(summed)), WALKED_ROWS
-
-
-def _in_blocks(total: Raw) -> Raw:
-    def answer(matrix: Floats) -> Floats:
-        if len(matrix) <= BLOCK_ROWS:
-            return total(matrix)
-        return np.concatenate([total(matrix[i : i + BLOCK_ROWS]) for i in range(0, len(matrix), BLOCK_ROWS)])
-
-    return answer
+    return walk
 
 
 def _probabilities(scores: Floats) -> Floats:

@@ -17,7 +17,7 @@ from ai_factory_runtime.data.rows import Floats, Layout, rows_of
 from ai_factory_runtime.evaluation.latency import latency
 from ai_factory_runtime.model_package.accelerator import TOLERANCE, Acceleration, accepted, compiled_for, examine, judge
 from ai_factory_runtime.model_package.calibrated import Calibrated
-from ai_factory_runtime.model_package.compiled import BLOCK_ROWS, Compiled, compile_model
+from ai_factory_runtime.model_package.compiled import FEW_ROWS, Compiled, compile_model
 from ai_factory_runtime.model_package.package import ACCELERATOR, load_package
 from ai_factory_runtime.training.features import default_features
 from ai_factory_spec.usecase import UseCase
@@ -84,7 +84,7 @@ def test_each_family_is_compiled_and_answers_as_scikit_learn(task: str, name: st
     compiled = compile_model(pipeline, signature)
     assert isinstance(compiled, Compiled)
     assert compiled.bounded
-    for count in (1, compiled.few_rows, compiled.few_rows + 1, BLOCK_ROWS + 1):
+    for count in (1, FEW_ROWS, FEW_ROWS + 1):
         some = held_out.head(count)
         assert_equal(compiled.predict(rows_of(some, Layout(signature.features))), predict(pipeline, signature, some))
 
