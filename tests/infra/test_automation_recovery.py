@@ -47,7 +47,9 @@ def test_a_process_of_this_machine_that_ended_is_gone() -> None:
     assert Holder("me", socket.gethostname(), a_process_that_ended(), "now").is_gone()
 
 
-@pytest.mark.parametrize(("host", "pid"), [(socket.gethostname(), os.getpid()), ("another-machine", 999_999)])
+@pytest.mark.parametrize(
+    ("host", "pid"), [(socket.gethostname(), os.getpid()), ("another-machine", 999_999)], ids=["here", "elsewhere"]
+)
 def test_whoever_may_still_be_at_work_is_left_alone(host: str, pid: int) -> None:
     assert not Holder("me", host, pid, "now").is_gone()
 
