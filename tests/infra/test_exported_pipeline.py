@@ -216,10 +216,10 @@ def training() -> Registered:
     return run_stage(rendered() / "infra", "dev", config=config)["training"]
 
 
-def actions(stack: Registered, role: str) -> set[str]:
+def actions(stack: Registered, role: str, effect: str = "Allow") -> set[str]:
     found: set[str] = set()
     for registration, statement in stack.statements():
-        if registration.name.endswith(role):
+        if registration.name.endswith(role) and statement["Effect"] == effect:
             found |= {statement["Action"]} if isinstance(statement["Action"], str) else set(statement["Action"])
     return found
 
@@ -231,6 +231,7 @@ def test_the_jobs_may_touch_data_and_the_pipeline_may_start_jobs_and_neither_may
     assert {"sagemaker:CreateProcessingJob", "sagemaker:CreateTrainingJob", "sagemaker:CreateModelPackage"} <= run
     assert "s3:PutObject" not in run
     assert "sagemaker:UpdateModelPackage" not in job | run
+    assert "sagemaker:UpdateModelPackage" in actions(training, "-training-run", "Deny")
 
 
 def test_the_stack_deploys_the_exported_definition_with_its_own_values(training: Registered) -> None:

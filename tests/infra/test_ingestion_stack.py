@@ -141,7 +141,7 @@ def test_the_dashboard_shows_the_streams_alarms_by_the_names_they_have(project: 
     assert of_streams <= {r.inputs["name"] for r in project.run().of("aws:cloudwatch/metricAlarm:MetricAlarm")}
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 def test_the_generated_tests_pass_and_notice_a_broken_stack(project: Project) -> None:
     def own_tests() -> str:
         command = [

@@ -108,7 +108,10 @@ def test_every_stack_says_when_not_to_use_it_or_what_it_costs() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(
+    "architecture",
+    [pytest.param(a, marks=[pytest.mark.matrix] if a != "realtime" else []) for a in ARCHITECTURES],
+)
 def test_the_generated_tests_pass_and_notice_a_broken_stack(tmp_path: Path, architecture: str) -> None:
     project = render(tmp_path, architecture=architecture)
 

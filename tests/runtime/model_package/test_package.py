@@ -82,9 +82,9 @@ def test_the_same_model_gives_the_same_bytes_in_another_process(tmp_path: Path) 
         "import test_package as t\n"
         "t.write(Path(sys.argv[1]))\n"
     )
-    tests = Path(__file__).parents[2]
+    here = Path(__file__)
     subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "there"), str(tests), str(tests / "runtime")],
+        [sys.executable, "-c", code, str(tmp_path / "there"), str(here.parents[2]), str(here.parent)],
         check=True, env={"PYTHONHASHSEED": "77", "PATH": ""},
     )  # fmt: skip
     for name in (*REQUIRED, "manifest.json"):
