@@ -91,7 +91,7 @@ class StreamIngestion(pulumi.ComponentResource):
             kms_key_id=args["logs_key_arn"],
             opts=self._child,
         )
-        log = aws.cloudwatch.LogStream(self._name, name="delivery", log_group_name=logs.name, opts=self._child)
+        log = aws.cloudwatch.LogStream(self._name, name="delivery", log_group_name=logs.id, opts=self._child)
         may = [
             read_stream(stream.arn),
             *deliver_objects(account, lake),
