@@ -246,11 +246,13 @@ def judge(everything: bool, word: str, repositories: Repositories, verdicts: Ver
     chosen = cases if everything else covering(cases)
     hold_against_the_provider([c for c in chosen if word in f"provider  {c}"], repositories, verdicts)
     modes = architectures()
+    lived = lives(everything)
     for architecture in modes:
         case = Case(architecture, "dev", modes[architecture][0], ROLLOUTS[modes[architecture][0]][0], "create")
-        if word in f"emulator  {case}":
+        created_anyway = not everything and architecture in {c.architecture for c, _ in lived}  # in a life
+        if word in f"emulator  {case}" and not created_anyway:
             create_in_the_emulator(case, repositories, verdicts)
-    for case, changes in lives(everything):
+    for case, changes in lived:
         if word in f"life      {case} {' '.join(changes)}":
             live(case, repositories, verdicts, *changes, without=() if everything else REHEARSED)
     if word in "rehearsal realtime dev":
