@@ -9,14 +9,13 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from ai_factory_infra import testing
 from ai_factory_infra.testing import Registered, run_stage
 from cookiecutter.generate import generate_files
 
 ROOT = Path(__file__).resolve().parents[1]
 STACKS = ROOT / "blueprints" / "stacks"
 ARCHITECTURES = ("realtime", "batch")
-ORDER = tuple(s for s in testing.ORDER if s != "ingestion")  # what a use case has unless it asks for more
+ORDER = ("foundation", "registry", "serving", "training", "monitoring")  # what a use case has unless it asks for more
 STAGES = ("dev", "staging", "prod")
 SLUG = "churn"
 ONE_FILE_EACH = ("Makefile", "README.md", "pyproject.toml")  # joined by the engine, not by cookiecutter

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from ai_factory_spec.errors import EXIT_OK, FactoryError
 
+from ai_factory_infra.errors import tell
+
 STOPPED = 130  # what shells report for Ctrl-C
 COMMANDS = {
     "preview": "show what `up` would change",
@@ -29,10 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _run(asked)
     except FactoryError as error:
-        sys.stdout.flush()
-        hint = f"\n{error.hint}" if error.hint else ""
-        print(f"{error}{hint}\n({error.slug} in docs/errors.md)", file=sys.stderr)  # noqa: T201
-        return error.exit_code
+        return tell(error)
     except KeyboardInterrupt:  # between two operations: one that changes something is waited for
         print("Stopped. Nothing was under way.", file=sys.stderr)  # noqa: T201
         return STOPPED

@@ -22,6 +22,7 @@ An input of a component that AWS would not take is `pulumi.InputPropertiesError`
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -35,6 +36,14 @@ BACK_ENDS = (
     "`backend.url` in every infra/STACK/Pulumi.yaml: none for Pulumi Cloud (and `pulumi login`), "
     "s3://BUCKET for a bucket, file://~ for a folder. PULUMI_BACKEND_URL wins over it."
 )
+
+
+def tell(error: FactoryError) -> int:
+    """Say on standard error what was refused, why and what to do next; returns the exit code of the command."""
+    hint = f"\n{error.hint}" if error.hint else ""
+    sys.stdout.flush()
+    sys.stderr.write(f"{error}{hint}\n({error.slug} in docs/errors.md)\n")
+    return error.exit_code
 
 
 class InfraError(FactoryError):

@@ -16,7 +16,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from ai_factory_spec.errors import FactoryError
+
 from ai_factory_infra.config import STAGES
+from ai_factory_infra.errors import tell
 from ai_factory_infra.statement_rules import listed, statements
 from ai_factory_infra.testing import ACCOUNT, REGION, Registered, run_stage_once
 
@@ -175,7 +178,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--stage", choices=STAGES, required=True)
     parser.add_argument("--out", type=Path, default=Path("docs"))
     asked = parser.parse_args(arguments)
-    found = roles(run_stage_once(asked.infra.resolve(), asked.stage))
+    try:
+        found = roles(run_stage_once(asked.infra.resolve(), asked.stage))
+    except FactoryError as error:
+        return tell(error)
     asked.out.mkdir(parents=True, exist_ok=True)
     for ending, text in (("md", markdown(asked.stage, found)), ("html", html(asked.stage, found))):
         file = asked.out / f"permissions-{asked.stage}.{ending}"

@@ -1,6 +1,6 @@
 """The policy pack without Pulumi's program: run every stack under mocks, and hold what it registers against the rules.
 
-python -m ai_factory_infra.policy_check infra        every stage; exit 4 where a mandatory rule is broken
+python -m ai_factory_infra.policy_check infra        every stage; exit 4 where a mandatory rule is broken, 2 for no program
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ai_factory_spec.errors import EXIT_CHECKS_FAILED, EXIT_OK, FactoryError
+
+from ai_factory_infra.errors import tell
 from ai_factory_infra.rules import RULES, Governed, Violation, is_mandatory, judge
 from ai_factory_infra.testing import Registered, Registration, run_stage_once, stages
-
-CHECKS_FAILED = 4  # the exit code of `ai-factory` for checks that failed
 
 
 def violations(stacks: Mapping[str, Registered], stage: str) -> list[Violation]:
@@ -49,7 +50,7 @@ def _default_tags(provider: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def report(infra: Path) -> tuple[str, bool]:
-    """What every stage does against the rules, as text, and whether something mandatory is broken."""
+    """What every stage does against the rules, as text, and whether something mandatory is broken. Raises StackNotFound."""
     lines, broken = [], False
     for stage in stages(infra):
         found, strict = violations(run_stage_once(infra, stage), stage), is_mandatory(stage)
@@ -62,9 +63,12 @@ def report(infra: Path) -> tuple[str, bool]:
 
 def main(arguments: list[str]) -> int:
     """Print the report of a folder of programs."""
-    text, broken = report(Path(arguments[0] if arguments else "infra").resolve())
+    try:
+        text, broken = report(Path(arguments[0] if arguments else "infra").resolve())
+    except FactoryError as error:
+        return tell(error)
     sys.stdout.write(text + "\n")
-    return CHECKS_FAILED if broken else 0
+    return EXIT_CHECKS_FAILED if broken else EXIT_OK
 
 
 if __name__ == "__main__":

@@ -26,7 +26,9 @@ import pulumi
 import yaml
 from pulumi.runtime import mocks, rpc
 
+from ai_factory_infra.automation.programs import programs
 from ai_factory_infra.config import STAGES
+from ai_factory_infra.errors import StackNotFound
 
 with warnings.catch_warnings():
     # These two warn about their own deprecated classes while they are imported, used or not.
@@ -35,7 +37,6 @@ with warnings.catch_warnings():
 
     _ = (pulumi_aws.ec2.Vpc, pulumi_aws.s3.Bucket)  # loads the modules, which wait until they are touched
 
-ORDER = ("foundation", "registry", "training", "serving", "ingestion", "monitoring")
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 
 
@@ -242,11 +243,15 @@ def run_resources(build: Any, *, stage: str = "dev", config: Mapping[str, str] |
 def run_stage(
     infra: Path, stage: str, *, config: Mapping[str, Mapping[str, str]] | None = None
 ) -> dict[str, Registered]:
-    """Run every program of a folder for one stage, in order, each reading what the ones before it export."""
+    """Run every program of a folder for one stage, in order, each reading what the ones before it export.
+
+    Raises StackNotFound, StackOrderError.
+    """
     done: dict[str, Registered] = {}
     exports: dict[str, Mapping[str, Any]] = {}
-    for stack in (s for s in ORDER if (infra / s / "Pulumi.yaml").exists()):
-        done[stack] = run_program(infra / stack, stage, exports=exports, config=(config or {}).get(stack))
+    for program in programs(infra, stage):
+        stack = program.stack
+        done[stack] = run_program(program.folder, stage, exports=exports, config=(config or {}).get(stack))
         exports[done[stack].project] = done[stack].outputs
     return done
 
@@ -258,10 +263,13 @@ def run_stage_once(infra: Path, stage: str) -> Mapping[str, Registered]:
 
 
 def stages(infra: Path) -> list[str]:
-    """The stages that every program of a folder is configured for, dev first."""
-    programs = [file.parent for file in sorted(infra.glob("*/Pulumi.yaml"))]
-    found = [{f.name.split(".")[1] for f in p.glob("Pulumi.*.yaml")} for p in programs]
-    return [s for s in STAGES if found and all(s in names for names in found)]
+    """The stages that every program of a folder is configured for, dev first. Raises StackNotFound where there is none."""
+    folders = [file.parent for file in sorted(infra.glob("*/Pulumi.yaml"))]
+    configured = [{f.name.split(".")[1] for f in folder.glob("Pulumi.*.yaml")} for folder in folders]
+    found = [s for s in STAGES if configured and all(s in names for names in configured)]
+    if not found:
+        raise StackNotFound(infra=infra, stage="")
+    return found
 
 
 def _main(program: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -49,3 +50,15 @@ def test_a_waiver_gives_a_reason(scan: ModuleType) -> None:
     with pytest.raises(ValueError, match="CKV_1"):
         scan.waivers('- {check: CKV_1, resources: "*", why: "fine"}')
     assert scan.waivers(scan.WAIVERS.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(("code", "exits"), [(1, 1), (3, 0)])
+def test_only_an_oracle_that_lacks_something_excuses_a_scan(
+    scan: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: int, exits: int
+) -> None:
+    """Stacks that the provider refuses are not scanned, and not passed either."""
+    oracle = tmp_path / "aws_oracle.py"
+    oracle.write_text(f"print('7 problems'); raise SystemExit({code})\n")
+    monkeypatch.setenv("AWS_RIG_TOOLS", str(tmp_path))
+    monkeypatch.setattr(scan, "_checkov", lambda: Path(sys.executable))
+    assert scan.main() == exits

@@ -73,6 +73,15 @@ def test_where_the_judges_are_missing_that_is_said_and_nothing_fails(tmp_path: P
     assert (done.returncode, done.stdout) == (0, f"infra: not judged, no aws_oracle.py in {tmp_path}\n")
 
 
+def test_a_word_that_chooses_nothing_is_no_verdict(tmp_path: Path) -> None:
+    (tmp_path / "aws_oracle.py").write_text("raise SystemExit(0)\n")
+    environment = {**os.environ, "AWS_RIG_TOOLS": str(tmp_path)}
+    command = [sys.executable, TOOLS / "judge.py", "--only", "no such case"]
+    done = subprocess.run(command, text=True, capture_output=True, env=environment, check=False)
+    assert done.returncode == 2
+    assert "no line has 'no such case'" in done.stdout
+
+
 def test_a_change_that_deletes_what_holds_data_falls_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = tmp_path / "aws.log"
     monkeypatch.setenv("AWS_STANDIN_LOG", str(log))

@@ -43,6 +43,12 @@ def test_the_command_writes_both_forms_with_the_role_that_deploys(
     assert "permissions-dev.html" in capsys.readouterr().out
 
 
+def test_a_folder_without_programs_gives_no_empty_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path / "infra"), "--stage", "prod", "--out", str(tmp_path / "docs")]) == 2
+    assert "holds no Pulumi program" in capsys.readouterr().err
+    assert not (tmp_path / "docs").exists()
+
+
 class Tables(HTMLParser):
     """Counts the rows of every table, and the tags that are not closed."""
 

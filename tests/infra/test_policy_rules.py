@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ai_factory_infra.policy_check import governed, report, violations
+from ai_factory_infra.policy_check import governed, main, report, violations
 from ai_factory_infra.policy_pack import default_tags, policies
 from ai_factory_infra.rules import RULES, UNKNOWN, Governed, is_mandatory, judge
+from ai_factory_spec.errors import EXIT_USAGE
 from helpers_infra import ARCHITECTURES, STAGES, registered, rendered
 from pulumi_policy import PolicyResourceOptions, ResourceValidationArgs, StackValidationArgs
 from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, unknown_checking_proxy
@@ -130,6 +133,24 @@ def test_a_stack_that_breaks_a_rule_is_said_and_fails_where_it_is_mandatory(monk
     text, broken = report(infra)
     assert broken
     assert "  kept: churn-prod-alerts holds data and is not protected" in text
+
+
+def test_a_folder_without_programs_is_no_folder_without_violations(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tmp_path / "infra")]) == EXIT_USAGE
+    assert "holds no Pulumi program" in capsys.readouterr().err
+
+
+def test_a_stack_of_the_users_own_is_held_against_the_rules(tmp_path: Path) -> None:
+    infra = shutil.copytree(rendered(architecture="realtime") / "infra", tmp_path / "infra")
+    own = shutil.copytree(infra / "registry", infra / "reports")
+    program = own / "__main__.py"
+    program.write_text(
+        program.read_text(encoding="utf-8") + '\nimport pulumi_aws\n\npulumi_aws.sns.Topic("open")\n', encoding="utf-8"
+    )
+    found = report(infra)[0]
+    assert "encrypted-messages: open" in found
 
 
 def test_rules_advise_in_dev_and_bind_everywhere_else() -> None:

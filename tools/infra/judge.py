@@ -237,6 +237,9 @@ def main() -> int:
     )
     for line in verdicts.failed:
         print(f"- {line}")
+    if not verdicts.judged + verdicts.unable:
+        print(f"infra: no line has {asked.only!r}")
+        return 2
     return 1 if verdicts.failed else 0
 
 

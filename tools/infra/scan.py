@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 WAIVERS = Path(__file__).with_name("checkov.yaml")
 CHECKOV = "checkov==3.3.30"
 STAGE = "prod"
+UNABLE = 3  # the oracle's exit code where something that it needs is missing
 CLOUD = {"region": "eu-west-1", "repository": "github.com/acme/churn", "state": "s3://acme-state/churn"}
 
 
@@ -90,10 +91,13 @@ def main() -> int:
     found: list[Finding] = []
     with tempfile.TemporaryDirectory(prefix="checkov-") as folder:
         for architecture in ("realtime", "batch"):
-            graph = _graph(Path(folder), architecture, oracle)
-            if graph is None:
+            graph, code = _graph(Path(folder), architecture, oracle)
+            if code == UNABLE:
                 sys.stdout.write("checkov: not scanned, the oracle lacks what it needs\n")
                 return 0
+            if code:
+                sys.stdout.write(f"checkov: not scanned, the oracle found problems in {architecture}\n")
+                return 1
             found += _scan(checkov, graph)
     problems = list(judge(found, waivers(WAIVERS.read_text(encoding="utf-8"))))
     sys.stdout.writelines(f"{line}\n" for line in problems)
@@ -113,8 +117,8 @@ def _checkov() -> Path | None:
     return program
 
 
-def _graph(folder: Path, architecture: str, oracle: Path) -> Path | None:
-    """The folder of one architecture's Terraform JSON, as the real provider took it."""
+def _graph(folder: Path, architecture: str, oracle: Path) -> tuple[Path, int]:
+    """The folder of one architecture's Terraform JSON, as the real provider took it, and the oracle's exit code."""
     sys.path.insert(0, str(ROOT / "tests" / "stories"))
     from make_repository import make_repository
 
@@ -128,7 +132,7 @@ def _graph(folder: Path, architecture: str, oracle: Path) -> Path | None:
     sys.stdout.write(
         f"{architecture}: {done.stdout.strip().splitlines()[-1] if done.stdout.strip() else done.stderr}\n"
     )
-    return work / "graph" if done.returncode == 0 else None
+    return work / "graph", done.returncode
 
 
 def _scan(checkov: Path, graph: Path) -> list[Finding]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ai_factory_infra.automation.programs import Program, programs
+from ai_factory_infra.automation.programs import programs
 from ai_factory_infra.automation.progress import kind_of
 from ai_factory_infra.cost.items import Item, items_of
 from ai_factory_infra.cost.price_table import SHIPPED, PriceTable, price_table
@@ -54,28 +54,21 @@ def estimate(infra: Path, stage: str, prices: Path | None = None) -> Estimate:
 
     A stack that waits for its first release is priced as if there were one; the estimate says so.
     """
-    from ai_factory_infra.testing import run_program  # loads pulumi_aws: a second, and memory
+    from ai_factory_infra.testing import run_stage  # loads pulumi_aws: a second, and memory
 
     found = programs(infra, stage)
     table = price_table(prices or _own(infra), found[0].region)
-    exports: dict[str, Mapping[str, object]] = {}
+    supposed = [p.stack for p in found if p.settings.get("release") == ""]
     stacks: list[StackCost] = []
-    for program in found:
-        done = run_program(program.folder, stage, exports=exports, config=_as_if_released(program))
-        exports[done.project] = done.outputs
+    for stack, done in run_stage(infra, stage, config={s: {"release": RELEASE} for s in supposed}).items():
         real = [(r.type, r.name, r.inputs) for r in done.resources if r.type.startswith("aws:")]
-        stacks.append(StackCost(program.stack, *items_of(real, table)))
-    supposed = [p.stack for p in found if _as_if_released(p)]
+        stacks.append(StackCost(stack, *items_of(real, table)))
     return Estimate(stage, found[0].region, table, stacks, supposed)
 
 
 def _own(infra: Path) -> Path:
     own = infra / "prices.yaml"
     return own if own.exists() else SHIPPED
-
-
-def _as_if_released(program: Program) -> Mapping[str, str]:
-    return {"release": RELEASE} if program.settings.get("release") == "" else {}
 
 
 def text(e: Estimate) -> str:
