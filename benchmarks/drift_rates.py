@@ -9,34 +9,29 @@ counts. The columns are independent and of the shapes that real tables have; the
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from ai_factory_runtime.base.prediction import Prediction, Signature
 from ai_factory_runtime.evaluation.estimates import Judged, estimate
 from ai_factory_runtime.evaluation.residuals import residuals
 from ai_factory_runtime.model_package.sketch import Sketch, build_sketch
 from ai_factory_runtime.monitoring.concept import by_adwin, by_labelled_windows, concept
 from ai_factory_runtime.monitoring.drift import compare
 from ai_factory_runtime.monitoring.quality import Quality
-from ai_factory_spec.usecase import Column, DriftThresholds
+from ai_factory_spec.usecase import DriftThresholds
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from helpers_drift import columns, draw
+from helpers_monitoring import answered, estimated
 
 ASKED = DriftThresholds()
 CHANCE_ALONE = DriftThresholds(psi=1e-9, ks=1e-9, missing=1e-9, unseen=0.0)
-COLUMNS = (
-    *(Column(name=f"normal{i}", type="number") for i in range(8)),
-    *(Column(name=f"skewed{i}", type="number") for i in range(6)),
-    *(Column(name=f"mostly_zero{i}", type="integer") for i in range(4)),
-    *(Column(name=f"plan{i}", type="category", categories=("a",)) for i in range(6)),
-    *(Column(name=f"shop{i}", type="category", categories=("a",)) for i in range(3)),
-    *(Column(name=f"flag{i}", type="boolean", nullable=True) for i in range(3)),
-)
-_X = (Column(name="x", type="number"),)
-_Y = Column(name="y", type="category", categories=("no", "yes"))
-BINARY = Signature("u", "binary", _X, _Y, ("no", "yes"), "yes", 0.5)
-NUMBER = Signature("u", "regression", _X, Column(name="y", type="number"))
+COLUMNS = columns(normal=8, skewed=6, mostly_zero=4, plan=6, shop=3, flag=3)
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 CHANGES: dict[str, Change] = {
     "mean of a number + 0.25 sd": lambda f: f.assign(normal0=f["normal0"] + 0.25),
@@ -52,27 +47,9 @@ CHANGES: dict[str, Change] = {
 }
 
 
-def draw(rows: int, random: np.random.Generator) -> tuple[pd.DataFrame, Prediction]:
-    """Rows without drift, and predictions."""
-    make: dict[str, Callable[[], object]] = {
-        "normal": lambda: random.normal(size=rows),
-        "skewed": lambda: random.exponential(size=rows) ** 2,
-        "mostly_zero": lambda: np.where(random.random(rows) < 0.7, 0.0, random.poisson(3.0, rows)),
-        "plan": lambda: random.choice(list("abcde"), rows, p=[0.5, 0.3, 0.15, 0.04, 0.01]),
-        "shop": lambda: random.zipf(1.7, rows).clip(max=200).astype(str),
-        "flag": lambda: pd.array(
-            np.where(random.random(rows) < 0.05, None, random.random(rows) < 0.1), dtype="boolean"
-        ),
-    }
-    frame = pd.DataFrame({c.name: make[c.name.rstrip("0123456789")]() for c in COLUMNS})
-    share = random.beta(2.0, 5.0, rows)
-    classes = np.where(share > 0.4, "yes", "no").astype(object)
-    return frame, Prediction(classes, np.column_stack([1 - share, share]))
-
-
 def reference(rows: int, random: np.random.Generator) -> Sketch:
     """A training set's sketch."""
-    frame, prediction = draw(rows, random)
+    frame, prediction = draw(COLUMNS, rows, random)
     return build_sketch(frame, COLUMNS, prediction)
 
 
@@ -86,7 +63,7 @@ def false_alarms(windows: int) -> None:
             found = np.zeros(2)
             for seed in range(windows):
                 random = np.random.default_rng([training, rows, seed])
-                sketch, window = reference(training, random), draw(rows, random)
+                sketch, window = reference(training, random), draw(COLUMNS, rows, random)
                 found += [compare(sketch, *window, thresholds, 1).drifted for thresholds in (ASKED, CHANCE_ALONE)]
             print(f"| {training} | {rows} | {found[0] / windows:.1%} | {found[1] / windows:.1%} |", flush=True)
 
@@ -105,7 +82,7 @@ def _named(name: str, change: Change, rows: int, windows: int) -> float:
     named = 0
     for seed in range(windows):
         random = np.random.default_rng([len(name), rows, seed])
-        sketch, (frame, prediction) = reference(5000, random), draw(rows, random)
+        sketch, (frame, prediction) = reference(5000, random), draw(COLUMNS, rows, random)
         moved = change(frame)
         (column,) = (c for c in frame.columns if not moved[c].equals(frame[c]))
         report = compare(sketch, moved, prediction, ASKED, 1)
@@ -113,35 +90,18 @@ def _named(name: str, change: Change, rows: int, windows: int) -> float:
     return named / windows
 
 
-def answers(rows: int, random: np.random.Generator, *, shift: float = 0.0, **law: float) -> Judged:
-    """A calibrated model's answers (a fifth of them wrong); with a law, from the share `at` of the rows on the truth follows it."""
-    x = 2 * random.normal(shift, 1, rows) - 1
-    told = 1 / (1 + np.exp(-x))
-    true, at = told.copy(), int(law.get("at", 1.0) * rows)
-    true[at:] = 1 / (1 + np.exp(-(law.get("slope", 1.0) * x[at:] + law.get("bias", 0.0))))
-    truth = np.where(random.random(rows) < true, "yes", "no").astype(object)
-    values = np.where(told >= 0.5, "yes", "no").astype(object)
-    return Judged(truth, Prediction(values, np.column_stack([1 - told, told])), BINARY)
-
-
-def estimates_of(rows: int, random: np.random.Generator, *, shift: float = 0.0, **law: float) -> Judged:
-    """The same for a regression, with errors of Student's t with four degrees of freedom."""
-    x, error, at = random.normal(shift, 1, rows), random.standard_t(4, rows), int(law.get("at", 1.0) * rows)
-    error[at:] = error[at:] * law.get("scale", 1.0) + law.get("bias", 0.0)
-    return Judged(x + error, Prediction(x, None), NUMBER)
-
-
-LAWS: tuple[tuple[str, Callable[..., Judged], dict[str, float]], ...] = (
-    ("classes: nothing", answers, {}),
-    ("classes: only the rows move, by half a standard deviation", answers, {"shift": 0.5}),
-    ("classes: log odds + 0.5 from the middle on", answers, {"at": 0.5, "bias": 0.5}),
-    ("classes: log odds + 1 from the middle on", answers, {"at": 0.5, "bias": 1.0}),
-    ("classes: the features tell a third as much, from the middle on", answers, {"at": 0.5, "slope": 0.3}),
-    ("classes: log odds + 0.5 in the whole window", answers, {"at": 0.0, "bias": 0.5}),
-    ("regression: nothing", estimates_of, {}),
-    ("regression: only the rows move, by one standard deviation", estimates_of, {"shift": 1.0}),
-    ("regression: + 0.2 standard deviations from the middle on", estimates_of, {"at": 0.5, "bias": 0.28}),
-    ("regression: errors × 1.5 from the middle on", estimates_of, {"at": 0.5, "scale": 1.5}),
+# What happened, who answers, the share of the window's rows after which the truth follows another law, and that law.
+LAWS: tuple[tuple[str, Callable[..., Judged], float, dict[str, float]], ...] = (
+    ("classes: nothing", answered, 0.0, {}),
+    ("classes: only the rows move, by half a standard deviation", answered, 0.0, {"shift": 0.5}),
+    ("classes: log odds + 0.5 from the middle on", answered, 0.5, {"bias": 0.5}),
+    ("classes: log odds + 1 from the middle on", answered, 0.5, {"bias": 1.0}),
+    ("classes: the features tell a third as much, from the middle on", answered, 0.5, {"slope": 0.3}),
+    ("classes: log odds + 0.5 in the whole window", answered, 0.0, {"bias": 0.5}),
+    ("regression: nothing", estimated, 0.0, {}),
+    ("regression: only the rows move, by one standard deviation", estimated, 0.0, {"shift": 1.0}),
+    ("regression: + 0.2 standard deviations from the middle on", estimated, 0.5, {"bias": 0.28}),
+    ("regression: errors × 1.5 from the middle on", estimated, 0.5, {"scale": 1.5}),
 )
 
 
@@ -150,14 +110,14 @@ def concept_rates(windows: int) -> None:
     sizes = (200, 1000, 5000)
     print(f"\n### Windows in which the relation is said to have changed ({windows} each, 1,000 held-out rows)\n")
     print(f"| what happened | {' | '.join(f'{n:,} labelled rows' for n in sizes)} |\n|---|{'---:|' * len(sizes)}")
-    for name, draw_answers, law in LAWS:
+    for name, answer, share, law in LAWS:
         cells = []
         for rows in sizes:
             found = np.zeros(2)
             for seed in range(windows):
                 random = np.random.default_rng([rows, seed])
-                known = [r.summary() for r in residuals(draw_answers(1000, random))]
-                window = draw_answers(rows, random, **law)
+                known = [r.summary() for r in residuals(answer(1000, random))]
+                window = answer(rows, random, at=int(share * rows), **law)
                 found += [concept(window, known, adwin=adwin).moved for adwin in (False, True)]
             alone, both = found / windows
             cells.append(f"{both:.1%}" if alone == both else f"{both:.1%} (without ADWIN {alone:.1%})")
@@ -185,8 +145,8 @@ def whole(windows: int) -> None:
         found = np.zeros(4)
         for seed in range(windows):
             random = np.random.default_rng([rows, seed, 7])
-            sketch, (frame, _) = reference(2000, random), draw(rows, random)
-            held_out, window = answers(1000, random), answers(rows, random)
+            sketch, (frame, _) = reference(2000, random), draw(COLUMNS, rows, random)
+            held_out, window = answered(1000, random), answered(rows, random)
             known = [r.summary() for r in residuals(held_out)]
             sketch = replace(sketch, predictions=build_sketch(frame, (), held_out.prediction).predictions)
             moved = compare(sketch, frame, window.prediction, ASKED, 1).drifted

@@ -11,46 +11,22 @@ import pytest
 from ai_factory_runtime.base.prediction import Prediction
 from ai_factory_runtime.model_package.sketch import build_sketch, sketch_column
 from ai_factory_runtime.monitoring.drift import ColumnDrift, DriftReport, column_drift, compare
-from ai_factory_spec.usecase import Column, DriftThresholds
+from ai_factory_spec.usecase import DriftThresholds
+from helpers_drift import columns, draw
 from hypothesis import given
 from hypothesis import strategies as st
 
 THRESHOLDS = DriftThresholds()
 NO_EFFECT_SIZE = DriftThresholds(psi=1e-9, ks=1e-9, missing=1e-9, unseen=0.0)
-COLUMNS = (
-    *(Column(name=f"normal{i}", type="number") for i in range(4)),
-    *(Column(name=f"skewed{i}", type="number") for i in range(3)),
-    *(Column(name=f"mostly_zero{i}", type="integer") for i in range(3)),
-    *(Column(name=f"plan{i}", type="category", categories=("a", "b", "c", "d", "e")) for i in range(4)),
-    *(Column(name=f"shop{i}", type="category", categories=("0",)) for i in range(2)),
-    *(Column(name=f"flag{i}", type="boolean", nullable=True) for i in range(2)),
-)
-
-
-def draw(rows: int, random: np.random.Generator) -> tuple[pd.DataFrame, Prediction]:
-    """Independent columns of the shapes real tables have, and predictions."""
-    make: dict[str, Callable[[], object]] = {
-        "normal": lambda: random.normal(size=rows),
-        "skewed": lambda: random.exponential(size=rows) ** 2,
-        "mostly_zero": lambda: np.where(random.random(rows) < 0.7, 0.0, random.poisson(3.0, rows)),
-        "plan": lambda: random.choice(list("abcde"), rows, p=[0.5, 0.3, 0.15, 0.04, 0.01]),
-        "shop": lambda: random.zipf(1.7, rows).clip(max=200).astype(str),
-        "flag": lambda: pd.array(
-            np.where(random.random(rows) < 0.05, None, random.random(rows) < 0.1), dtype="boolean"
-        ),
-    }
-    frame = pd.DataFrame({c.name: make[c.name.rstrip("0123456789")]() for c in COLUMNS})
-    share = random.beta(2.0, 5.0, rows)
-    classes = np.where(share > 0.4, "yes", "no").astype(object)
-    return frame, Prediction(classes, np.column_stack([1 - share, share]))
+COLUMNS = columns(normal=4, skewed=3, mostly_zero=3, plan=4, shop=2, flag=2)
 
 
 def window(rows: int, seed: int, *, reference: int = 1000, thresholds: DriftThresholds = THRESHOLDS) -> DriftReport:
     """A window without drift against its reference."""
     random = np.random.default_rng(seed)
-    frame, prediction = draw(reference, random)
+    frame, prediction = draw(COLUMNS, reference, random)
     sketch = build_sketch(frame, COLUMNS, prediction)
-    return compare(sketch, *draw(rows, random), thresholds, min_rows=50)
+    return compare(sketch, *draw(COLUMNS, rows, random), thresholds, min_rows=50)
 
 
 @pytest.mark.parametrize(("reference", "rows"), [(300, 50), (300, 1000), (2000, 300)])
@@ -76,9 +52,9 @@ def test_rare_categories_raise_no_more_alarms_than_the_level_allows() -> None:
 def moved(name: str, change: Callable[[pd.Series[float]], object], rows: int = 300) -> ColumnDrift:
     """One column of a window changed; returns what is found in it."""
     random = np.random.default_rng(7)
-    frame, prediction = draw(2000, random)
+    frame, prediction = draw(COLUMNS, 2000, random)
     sketch = build_sketch(frame, COLUMNS, prediction)
-    later, answers = draw(rows, random)
+    later, answers = draw(COLUMNS, rows, random)
     later[name] = change(later[name])
     report = compare(sketch, later, answers, THRESHOLDS, min_rows=50)
     assert [c.name for c in report.drifted_columns] == [name]
@@ -126,9 +102,9 @@ def test_a_constant_column_that_takes_another_value_is_found(direction: float) -
 
 def test_predictions_that_move_while_the_data_stays_are_told_apart() -> None:
     random = np.random.default_rng(3)
-    frame, prediction = draw(2000, random)
+    frame, prediction = draw(COLUMNS, 2000, random)
     sketch = build_sketch(frame, COLUMNS, prediction)
-    later, _ = draw(500, random)
+    later, _ = draw(COLUMNS, 500, random)
     all_yes = Prediction(np.full(500, "yes", dtype=object), np.tile([0.1, 0.9], (500, 1)))
     report = compare(sketch, later, all_yes, THRESHOLDS, min_rows=50)
     assert not report.drifted_columns
@@ -139,8 +115,8 @@ def test_a_window_smaller_than_min_rows_is_too_small_and_never_drifts() -> None:
     sketch = sketch_column("x", pd.Series(np.arange(500.0)), numeric=True)
     far = pd.DataFrame({"x": np.full(49, 1e6)})
     random = np.random.default_rng(1)
-    frame, prediction = draw(500, random)
-    report = compare(build_sketch(frame, COLUMNS, prediction), *draw(49, random), THRESHOLDS, min_rows=50)
+    frame, prediction = draw(COLUMNS, 500, random)
+    report = compare(build_sketch(frame, COLUMNS, prediction), *draw(COLUMNS, 49, random), THRESHOLDS, min_rows=50)
     assert report.too_small
     assert column_drift(sketch, far["x"], THRESHOLDS, level=0.001).drifted
     assert not report.drifted
