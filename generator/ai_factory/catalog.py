@@ -59,10 +59,11 @@ class Join:
 
 @dataclass(frozen=True, slots=True)
 class OnlyIf:
-    """Files that exist only where the use case has that stage."""
+    """Files that exist only where the use case has that stage, and the plan that blueprint or capability."""
 
     paths: tuple[str, ...]
-    stage: str
+    stage: str | None = None
+    has: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

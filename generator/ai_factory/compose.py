@@ -32,7 +32,7 @@ def compose(plan: Plan, trees: Sequence[tuple[Layer, FileTree]]) -> FileTree:
     claims: dict[str, list[Claim]] = defaultdict(list)
     for layer, tree in trees:
         for path, entry in tree.items():
-            if _exists(layer, path, plan.stages):
+            if _exists(layer, path, plan):
                 claims[path].append(Claim(layer, replace(entry, owners=(layer.id,))))
     settled = {path: _settle(path, _headed(path, some, plan)) for path, some in claims.items()}
     return FileTree({path: entry for path, entry in settled.items() if entry is not None})
@@ -49,8 +49,12 @@ def ownership(layers: Iterable[Layer], path: str, entry: Entry) -> Owner:
     return found
 
 
-def _exists(layer: Layer, path: str, stages: Sequence[str]) -> bool:
-    return all(rule.stage in stages for rule in layer.blueprint.only_if if matches(path, rule.paths))
+def _exists(layer: Layer, path: str, plan: Plan) -> bool:
+    rules = [rule for rule in layer.blueprint.only_if if matches(path, rule.paths)]
+    return all(
+        (rule.stage is None or rule.stage in plan.stages) and (rule.has is None or rule.has in plan.gives)
+        for rule in rules
+    )
 
 
 def _headed(path: str, claims: list[Claim], plan: Plan) -> list[Claim]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from ai_factory_spec.schema import DIALECT
 from ai_factory_spec.suggest import did_you_mean
 from ai_factory_spec.usecase import Stage
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ai_factory.catalog import Blueprint, Clash, How, Join, Kind, Need, OnlyIf, Owner, Ownership, Variable
 from ai_factory.facts import FACTS
@@ -65,10 +65,17 @@ class JoinEntry(_Strict):
 
 
 class OnlyIfEntry(_Strict):
-    """Files that exist only under a condition."""
+    """Files that exist only under a condition; under both where both are given."""
 
     paths: Glob | tuple[Glob, ...] = Field(description="A glob or a list of globs, relative to the project.")
-    stage: Stage = Field(description="They exist where the use case deploys to this stage.")
+    stage: Stage | None = Field(None, description="They exist where the use case deploys to this stage.")
+    has: Reference | None = Field(None, description="They exist where this blueprint or capability is in the plan.")
+
+    @model_validator(mode="after")
+    def _says_when(self) -> Self:
+        if self.stage is None and self.has is None:
+            raise ValueError("says neither 'stage' nor 'has', so the files would always exist")
+        return self
 
 
 class Manifest(_Strict):
@@ -130,7 +137,7 @@ class Manifest(_Strict):
             variables=tuple(Variable(n, v.default, v.description) for n, v in self.variables.items()),
             ownership=tuple(Ownership(_many(o.paths), o.owner) for o in self.ownership),
             joins=tuple(Join(j.path, j.how, j.head) for j in self.joins),
-            only_if=tuple(OnlyIf(_many(o.paths), o.stage) for o in self.only_if),
+            only_if=tuple(OnlyIf(_many(o.paths), o.stage, o.has) for o in self.only_if),
             copy_only=self.copy_only,
             components=self.components,
             docs=self.docs,

@@ -45,6 +45,11 @@ class Plan:
         """The stages the repository deploys to."""
         return self.usecase.deployment.stages
 
+    @property
+    def gives(self) -> frozenset[str]:
+        """The ids and capabilities of all layers."""
+        return frozenset(name for layer in self.layers for name in layer.blueprint.offers)
+
     def answers(self, blueprint: Blueprint) -> dict[str, str]:
         """The facts a blueprint declared that it uses."""
         return {v.name: self.facts[v.name] for v in blueprint.variables}

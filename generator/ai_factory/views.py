@@ -136,7 +136,7 @@ def blueprint_data(blueprint: Blueprint) -> dict[str, Any]:
         ],
         "ownership": [{"paths": list(o.paths), "owner": o.owner} for o in blueprint.ownership],
         "joins": [{"path": j.path, "how": j.how, "head": j.head} for j in blueprint.joins],
-        "only_if": [{"paths": list(o.paths), "stage": o.stage} for o in blueprint.only_if],
+        "only_if": [{"paths": list(o.paths), "stage": o.stage, "has": o.has} for o in blueprint.only_if],
         "components": list(blueprint.components),
         "docs": list(blueprint.docs),
         "checks": list(blueprint.checks),

@@ -156,6 +156,17 @@ def test_files_of_an_absent_stage_are_left_out(tmp_path: Path) -> None:
     assert sorted(p for p in tree if p.startswith("infra")) == ["infra/a/Pulumi.dev.yaml", "infra/a/Pulumi.prod.yaml"]
 
 
+def test_files_that_go_with_another_blueprint_are_left_out_without_it(tmp_path: Path) -> None:
+    write_minimum(tmp_path)
+    write_blueprint(tmp_path, "stacks/base", {"base.txt": ""}, provides=["roles"])
+    for name, has in (("a", "stacks/base"), ("b", "roles")):
+        write_blueprint(
+            tmp_path, f"stacks/{name}", {f"{name}.yml": "x: 1\n"}, only_if=[{"paths": f"{name}.yml", "has": has}]
+        )
+    assert not {"a.yml", "b.yml"} & set(composed(plan_of(tmp_path, stacks=["a", "b"])))
+    assert {"a.yml", "b.yml"} <= set(composed(plan_of(tmp_path, stacks=["a", "b", "base"])))
+
+
 def test_the_last_glob_that_matches_says_who_owns_a_file(tmp_path: Path) -> None:
     write_minimum(tmp_path, "project/base")
     rules = [{"paths": "src/**", "owner": "user"}, {"paths": ["src/*/__main__.py"], "owner": "factory"}]

@@ -49,6 +49,8 @@ def test_all_problems_of_all_manifests_are_reported_at_once_with_their_lines(tmp
         ({"ownership": [{"paths": "a", "owner": "me"}]}, "ownership[0].owner"),
         ({"joins": [{"path": "a", "how": "glue"}]}, "joins[0].how"),
         ({"only_if": [{"paths": "a", "stage": "test"}]}, "only_if[0].stage"),
+        ({"only_if": [{"paths": "a"}]}, "only_if[0]: says neither 'stage' nor 'has'"),
+        ({"only_if": [{"paths": "a", "has": "stacks/on"}]}, "only_if[0].has: there is no blueprint or capability"),
         ({"summary": "two\nlines"}, "summary"),
         ({"version": "1"}, "version"),
         ({"apiVersion": "ai-factory/v2"}, "apiVersion"),

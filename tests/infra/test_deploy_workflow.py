@@ -18,10 +18,10 @@ from helpers_infra import ROOT
 CI = ROOT / "blueprints" / "ci"
 
 
-def baked(host: str, out: Path) -> Path:
+def baked(host: str, out: Path, **facts: str) -> Path:
     """One CI blueprint of a use case that runs in dev and prod."""
     context = json.loads((CI / host / "cookiecutter.json").read_text(encoding="utf-8"))
-    context |= {"stages": "dev prod", "region": "eu-central-1"}
+    context |= {"stages": "dev prod", "region": "eu-central-1", **facts}
     generate_files(repo_dir=str(CI / host), context={"cookiecutter": context}, output_dir=str(out), accept_hooks=False)
     return out / str(context["project_slug"])
 
@@ -40,6 +40,12 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def job(workflow: str) -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load(workflow)["jobs"]["deploy"]
     return found
+
+
+def test_without_a_foundation_there_is_nothing_to_deploy(tmp_path: Path) -> None:
+    written = yaml.safe_load((baked("gitlab", tmp_path, stacks="") / ".gitlab-ci.yml").read_text(encoding="utf-8"))
+    assert written["stages"] == ["test"]
+    assert {"test", "default", "workflow", "stages"} == set(written)
 
 
 def test_a_person_starts_it_for_a_stage_of_the_use_case(workflow: str) -> None:
