@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ai_factory_runtime.base.project import Project
 from ai_factory_runtime.data.frames import to_canonical
 from ai_factory_runtime.model_package.package import load_package, package_digest, write_package
 from ai_factory_runtime.model_package.sketch import build_sketch
+from ai_factory_runtime.releases.registry import open_registry
 from ai_factory_runtime.releases.stages import deploy
 from ai_factory_runtime.rollout.decisions import CHALLENGER, CHAMPION, Arm, Rollout
 from ai_factory_runtime.rollout.observations import Observed, Recorder
@@ -109,6 +111,22 @@ def make_champion(root: Path, *kinds: str) -> Project:
         add_version(project, number, kind)
     put(project, 1)
     return project
+
+
+def make_registered(root: Path, *kinds: str) -> Project:
+    """The same, every version in the registry."""
+    project = make_champion(root, *kinds)
+    for number in range(1, len(kinds) + 2):
+        run = f"run-{number}"
+        folder = project.models / run
+        open_registry(project).register(folder, digest=package_digest(folder), run_id=run, tags={}, metrics={})
+    return project
+
+
+def copied(project: Project, root: Path) -> Project:
+    """A copy at `root`, for one test to change; its rollouts wait for nothing."""
+    shutil.copytree(project.root, root)
+    return with_terms(dataclasses.replace(project, root=root))
 
 
 def put(project: Project, number: int, stage: str = "dev") -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import io
 import json
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,29 +15,21 @@ import typer
 from ai_factory_runtime.base.errors import NotApproved, RegistryUnavailable, UnknownVersion
 from ai_factory_runtime.base.project import Project
 from ai_factory_runtime.commands import rollout as commands_rollout
-from ai_factory_runtime.model_package.package import package_digest
 from ai_factory_runtime.releases.registry import open_registry
 from ai_factory_runtime.releases.stages import deployed
 from ai_factory_runtime.rollout.rollout_errors import NoRollout
 from ai_factory_runtime.rollout.rollouts import running_rollout
-from helpers_rollout import answered, make_champion, put, with_terms
+from helpers_rollout import answered, copied, make_registered, put, with_terms
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = make_champion(tmp_path_factory.mktemp("commands") / "project", "good", "eager")
-    for number in (1, 2, 3):
-        folder = project.models / f"run-{number}"
-        open_registry(project).register(
-            folder, digest=package_digest(folder), run_id=f"run-{number}", tags={}, metrics={}
-        )
-    return project
+    return make_registered(tmp_path_factory.mktemp("commands") / "project", "good", "eager")
 
 
 @pytest.fixture
 def project(shared: Project, tmp_path: Path) -> Project:
-    shutil.copytree(shared.root, tmp_path / "project")
-    return with_terms(dataclasses.replace(shared, root=tmp_path / "project"))
+    return copied(shared, tmp_path / "project")
 
 
 Call = Callable[..., tuple[int, str]]

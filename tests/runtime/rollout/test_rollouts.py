@@ -14,8 +14,6 @@ import pytest
 from ai_factory_runtime.base.errors import NotApproved, NothingDeployed, TamperedModel, WriteFailed
 from ai_factory_runtime.base.project import Project
 from ai_factory_runtime.base.refusals import LabelsUnusable, UnknownStage
-from ai_factory_runtime.model_package.package import package_digest
-from ai_factory_runtime.releases.registry import open_registry
 from ai_factory_runtime.releases.release import approve
 from ai_factory_runtime.releases.stages import deployed
 from ai_factory_runtime.rollout import rollouts
@@ -23,25 +21,18 @@ from ai_factory_runtime.rollout.rollout_errors import NoRollout, RolloutRefused,
 from ai_factory_runtime.rollout.rollout_file import challenger_folder, observation_folder, rollout_file
 from ai_factory_runtime.rollout.rollouts import agreed_terms, decide_now, find_rollout, look, running_rollout, withdraw
 from ai_factory_spec.usecase import Latency, Monitoring
-from helpers_rollout import answered, begin, calls, make_champion, open_router, put, with_terms
+from helpers_rollout import answered, begin, calls, copied, make_registered, open_router, put, with_terms
 from helpers_serving import make_package, make_usecase
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = make_champion(tmp_path_factory.mktemp("rollouts") / "project", "good", "good")
-    for number in (1, 2, 3):
-        folder = project.models / f"run-{number}"
-        open_registry(project).register(
-            folder, digest=package_digest(folder), run_id=f"run-{number}", tags={}, metrics={}
-        )
-    return project
+    return make_registered(tmp_path_factory.mktemp("rollouts") / "project", "good", "good")
 
 
 @pytest.fixture
 def project(shared: Project, tmp_path: Path) -> Project:
-    shutil.copytree(shared.root, tmp_path / "project")
-    return with_terms(dataclasses.replace(shared, root=tmp_path / "project"))
+    return copied(shared, tmp_path / "project")
 
 
 def sign(project: Project, version: int) -> Path:
