@@ -18,7 +18,7 @@ import pandas as pd
 from ai_factory_spec.usecase import Column, UseCase
 
 from ai_factory_runtime.base.leak import DROP_COLUMN, Leak
-from ai_factory_runtime.training.telling import ALMOST_PERFECT, ROWS_LOOKED_AT, answers_of, score_name, tells
+from ai_factory_runtime.training.telling import ROWS_LOOKED_AT, almost_perfect, answers_of
 
 Bools = npt.NDArray[np.bool_]
 
@@ -82,18 +82,14 @@ def features_from_the_future(frame: pd.DataFrame, features: Sequence[Column], us
     now, following = pairs
     target = frame[usecase.data.target]
     answers = answers_of(target.iloc[following], usecase)
-    if tells(target.iloc[now], answers, usecase) >= ALMOST_PERFECT:
+    if any(almost_perfect([target.iloc[now]], answers, usecase)):
         return []
-    leaks = []
-    for column in features:
-        score = tells(frame[column.name].iloc[now], answers, usecase)
-        if score >= ALMOST_PERFECT:
-            detail = (
-                f"tells the target {usecase.data.target!r} of the next row almost perfectly ({score_name(usecase)} "
-                f"{score:.4f} ≥ {ALMOST_PERFECT}): it comes from the future"
-            )
-            leaks.append(Leak("future", column.name, detail, DROP_COLUMN))
-    return leaks
+    told = f"tells the target {usecase.data.target!r} of the next row almost perfectly"
+    looked_at = (frame[column.name].iloc[now] for column in features)
+    return [
+        Leak("future", name, f"{told} ({score}): it comes from the future", DROP_COLUMN)
+        for name, score in almost_perfect(looked_at, answers, usecase)
+    ]
 
 
 def _newest(frame: pd.DataFrame, usecase: UseCase) -> Bools | None:

@@ -13,14 +13,7 @@ from ai_factory_runtime.base.leak import DROP_COLUMN, Leak
 from ai_factory_runtime.data.twins import chance_of_twins, twins
 from ai_factory_runtime.training.hindsight import features_from_the_future, features_in_hindsight, not_yet_known
 from ai_factory_runtime.training.split import Split
-from ai_factory_runtime.training.telling import (
-    ALMOST_PERFECT,
-    FEWEST_ROWS,
-    ROWS_LOOKED_AT,
-    answers_of,
-    score_name,
-    tells,
-)
+from ai_factory_runtime.training.telling import FEWEST_ROWS, ROWS_LOOKED_AT, almost_perfect, answers_of
 
 __all__ = [
     "Leak",
@@ -60,16 +53,12 @@ def almost_perfect_features(frame: pd.DataFrame, features: Sequence[Column], use
         return []
     rows = np.random.default_rng(usecase.model.seed).permutation(len(frame))[:ROWS_LOOKED_AT]
     answers = answers_of(frame[usecase.data.target].iloc[rows], usecase)
-    leaks = []
-    for column in features:
-        score = tells(frame[column.name].iloc[rows], answers, usecase)
-        if score >= ALMOST_PERFECT:
-            detail = (
-                f"alone predicts the target {usecase.data.target!r} almost perfectly ({score_name(usecase)} "
-                f"{score:.4f} ≥ {ALMOST_PERFECT})"
-            )
-            leaks.append(Leak("target-equivalent", column.name, detail, DROP_COLUMN))
-    return leaks
+    target = usecase.data.target
+    looked_at = (frame[column.name].iloc[rows] for column in features)
+    return [
+        Leak("target-equivalent", name, f"alone predicts the target {target!r} almost perfectly ({score})", DROP_COLUMN)
+        for name, score in almost_perfect(looked_at, answers, usecase)
+    ]
 
 
 def ids_as_features(frame: pd.DataFrame, features: Sequence[Column], id_column: str | None) -> list[Leak]:

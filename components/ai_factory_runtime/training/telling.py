@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -34,14 +35,19 @@ def tells(column: pd.Series[Any], answers: npt.NDArray[Any], usecase: UseCase) -
         return explain(values, answers, seed)
 
 
+def almost_perfect(
+    columns: Iterable[pd.Series[Any]], answers: npt.NDArray[Any], usecase: UseCase
+) -> Iterator[tuple[str, str]]:
+    """The columns that tell `answers` almost perfectly: each one's name, and its score beside ALMOST_PERFECT in words."""
+    for column in columns:
+        score = tells(column, answers, usecase)
+        if score >= ALMOST_PERFECT:
+            yield str(column.name), f"{_score_name(usecase)} {score:.4f} ≥ {ALMOST_PERFECT}"
+
+
 def answers_of(target: pd.Series[Any], usecase: UseCase) -> npt.NDArray[Any]:
     """A target as `tells` takes it: numbers, or classes as codes."""
     return target.to_numpy(dtype=np.float64) if usecase.model.task == "regression" else pd.factorize(target)[0]
-
-
-def score_name(usecase: UseCase) -> str:
-    """What the score is called."""
-    return "R²" if usecase.model.task == "regression" else "AUC"
 
 
 def as_numbers(values: pd.Series[Any]) -> Floats:
@@ -51,6 +57,11 @@ def as_numbers(values: pd.Series[Any]) -> Floats:
     codes = np.asarray(pd.factorize(values)[0], dtype=np.float64)
     codes[codes < 0] = np.nan
     return codes
+
+
+def _score_name(usecase: UseCase) -> str:
+    """What the score is called."""
+    return "R²" if usecase.model.task == "regression" else "AUC"
 
 
 def _varies(values: Floats) -> bool:
