@@ -14,16 +14,17 @@ BIN = Path(sys.executable).parent
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("data", "architecture"),
+    ("data", "architecture", "stacks_too"),
     [
-        ("breast_cancer", "realtime"),
-        pytest.param("diabetes", "batch", marks=pytest.mark.matrix),
-        pytest.param("wine", "realtime", marks=pytest.mark.matrix),
+        ("breast_cancer", "realtime", False),  # the next test runs those of its stacks
+        pytest.param("wine", "realtime", False, marks=pytest.mark.matrix),
+        pytest.param("diabetes", "batch", True, marks=pytest.mark.matrix),
+        pytest.param("wine", "streaming", True, marks=pytest.mark.matrix),
     ],
 )
-def test_its_own_tests_pass(tmp_path: Path, data: str, architecture: str) -> None:
+def test_its_own_tests_pass(tmp_path: Path, data: str, architecture: str, stacks_too: bool) -> None:
     repository = make_repository(tmp_path / "repository", data=data, architecture=architecture)
-    done = own_tests(repository, "--ignore=tests/infra")
+    done = own_tests(repository, *([] if stacks_too else ["--ignore=tests/infra"]))
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout
 
