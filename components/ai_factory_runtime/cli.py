@@ -80,7 +80,7 @@ def build_app(package: str, hooks: Hooks | Callable[[], Hooks]) -> typer.Typer:
 
 def _add_training(app: typer.Typer, project: ProjectOpener, command: str) -> None:
     @app.command()
-    def run(backend: Backend = "loky", jobs: Jobs = None, as_json: Json = False) -> None:
+    def run(ctx: typer.Context, backend: Backend = "loky", jobs: Jobs = None, as_json: Json = False) -> None:
         """Check the data, train, gate, compare, register, write the model card. Exit 4 where a check stops it."""
         from ai_factory_runtime.commands import console
         from ai_factory_runtime.steps.pipeline import STEPS
@@ -90,6 +90,7 @@ def _add_training(app: typer.Typer, project: ProjectOpener, command: str) -> Non
         if opened.usecase.model.partition_by is not None:
             commands_partitions.run_all(opened, backend, jobs, command=command, as_json=as_json)
             return
+        commands_partitions.refuse_backend(ctx, backend, command=command)
         with console.progress(STEPS, quiet=as_json) as progress:
             result = run_pipeline(opened, progress=progress)
         console.show_result(result, opened, command=command, as_json=as_json)

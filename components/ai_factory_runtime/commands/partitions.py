@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
@@ -63,6 +64,22 @@ def add(app: typer.Typer, project: ProjectOpener, command: str) -> None:
 
         opened = project()
         console_partitions.show_partitions(opened, list_partitions(opened), command=command, as_json=as_json)
+
+
+def refuse_backend(ctx: typer.Context, backend: str, *, command: str) -> None:
+    """Before one model is trained: a backend on the command line would not be used, so it is refused. Raises BackendForOneModel.
+
+    In the environment it is a setting of the machine, for whichever projects have many models, and no word about this one.
+    """
+    source = ctx.get_parameter_source("backend")
+    if source is None or source.name != "COMMANDLINE":
+        return
+    from ai_factory_runtime.releases.scale_errors import BackendForOneModel
+    from ai_factory_runtime.steps.scale_out import BACKENDS
+
+    value = ctx.parent.params.get("partition") if ctx.parent else None
+    chosen = "" if value is None else f"--partition {shlex.quote(value)} "
+    raise BackendForOneModel(name=backend, known=BACKENDS, instead=f"{command} {chosen}run")
 
 
 def run_all(project: Project, backend: str, jobs: int | None, *, command: str, as_json: bool) -> None:

@@ -5,7 +5,8 @@ FactoryError (ai_factory_spec.errors)
 ├── PartitionNeeded      the command is about one model, and the project has many              1
 ├── UnknownPartition     no model was ever trained for that value                              1
 ├── PartitionsUnusable   the rows cannot be divided into models                                1
-└── BackendUnavailable   joblib's backend of that name is not installed, or is none            1
+├── BackendUnavailable   joblib's backend of that name is not installed, or is none            1
+└── BackendForOneModel   a backend is named, and one model is trained, here, without any       1
 """
 
 # ruff: noqa: N818 - the names say what happened, as in `errors`.
@@ -78,4 +79,17 @@ class BackendUnavailable(FactoryError):
         super().__init__(
             f"The backend {name!r} cannot be used: {problem}.",
             hint=f"Choose one of {', '.join(known)} with `--backend`; `ray` needs the extra of that name.",
+        )
+
+
+class BackendForOneModel(FactoryError):
+    """A way to run many trainings in parallel was asked for, and there is one training."""
+
+    slug = "backend-for-one-model"
+
+    def __init__(self, *, name: str, known: Sequence[str], instead: str) -> None:
+        super().__init__(
+            f"`--backend {name}` would change nothing: this is one model, trained in this process. A backend "
+            f"({', '.join(known)}) runs the trainings of many, where model.partition_by names a column.",
+            hint=f"Leave `--backend` out: `{instead}`.",
         )

@@ -229,6 +229,22 @@ def test_no_option_switches_a_gate_off() -> None:
     assert {word for word in said.split() if word.startswith("--")} == {"--backend", "--help", "--jobs", "--json"}
 
 
+def test_a_backend_for_one_model_is_refused_and_the_next_command_named(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = sorted(project.artifacts.rglob("*"))
+    code, _, err = call("run", "--backend", "nope")
+    assert code == 1
+    assert "`--backend nope` would change nothing" in err
+    assert "loky, sequential, ray" in err
+    assert "Next: Leave `--backend` out: `churn run`." in err
+    assert sorted(project.artifacts.rglob("*")) == before
+    # The environment's word is for projects with many models: it is the missing rows that stop this one.
+    monkeypatch.setenv("AI_FACTORY_BACKEND", "ray")
+    (project.root / SOURCE).unlink()
+    assert document("run", code=1)["error"]["slug"] == "data-unreadable"
+
+
 def test_names_that_would_move_the_cursor_are_shown_as_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = real_rows("breast_cancer").rename(columns={"mean_radius": "mean\x1b[2J_radius"})
     made = make_project(tmp_path / "p", rows, "binary", candidates=quick)

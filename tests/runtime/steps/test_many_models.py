@@ -28,6 +28,7 @@ from ai_factory_runtime.releases.partitions import folder_name, partition_of
 from ai_factory_runtime.releases.registry import open_registry
 from ai_factory_runtime.releases.release import approve, list_releases
 from ai_factory_runtime.releases.scale_errors import (
+    BackendForOneModel,
     BackendUnavailable,
     PartitionNeeded,
     PartitionsUnusable,
@@ -201,6 +202,18 @@ def test_run_trains_again_exits_4_and_its_table_names_who_failed(
     assert "6 rows belong to no model: 'narnia' (4)" in said.out
     assert "d/e: version 2" in said.err
     assert deployed(partition_of(many, "AT"), "dev").version == 1, "a failed training leaves the model that is there"
+
+
+@pytest.mark.parametrize("name", ["nope", "loky"])
+def test_a_backend_for_one_model_is_refused_before_anything_is_trained(
+    name: str, many: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = sorted(many.artifacts.rglob("*"))
+    with pytest.raises(BackendForOneModel, match=rf"`--backend {name}` would change nothing") as refused:
+        invoke(many, monkeypatch, "--partition", "d/e", "run", "--backend", name)
+    assert "loky, sequential, ray" in str(refused.value)
+    assert refused.value.hint.endswith(" --partition d/e run`.")
+    assert sorted(many.artifacts.rglob("*")) == before
 
 
 def test_a_file_with_the_rows_of_all_is_monitored_by_those_of_the_partition(many: Project) -> None:
