@@ -25,8 +25,9 @@ class Grant:
     resources: tuple[str, ...]
 
 
-def _of(service: str, *actions: str) -> tuple[str, ...]:
-    return tuple(f"{service}:{action}" for action in actions)
+def actions(service: str, *names: str) -> tuple[str, ...]:
+    """Actions of one service as a policy names them: `actions("s3", "GetObject")` is `("s3:GetObject",)`."""
+    return tuple(f"{service}:{name}" for name in names)
 
 
 def _all(
@@ -35,7 +36,7 @@ def _all(
     return tuple(f"{service}:{verb}{kind}" for kind in kinds for verb in verbs)
 
 
-_SAGEMAKER_TAGS = _of("sagemaker", "AddTags", "DeleteTags", "ListTags")
+_SAGEMAKER_TAGS = actions("sagemaker", "AddTags", "DeleteTags", "ListTags")
 
 GRANTS: Mapping[str, tuple[Grant, ...]] = {
     EVERY: (
@@ -43,14 +44,14 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
             "Alarms",
             "every stack watches what it makes",
             ("cloudwatch/metricAlarm:MetricAlarm",),
-            _of("cloudwatch", "PutMetricAlarm", "DeleteAlarms", "DescribeAlarms", *TAGGED),
+            actions("cloudwatch", "PutMetricAlarm", "DeleteAlarms", "DescribeAlarms", *TAGGED),
             ("cloudwatch:alarm:{p}-*",),
         ),
         Grant(
             "Rules",
             "events start pipelines, and tell people",
             ("cloudwatch/eventRule:EventRule", "cloudwatch/eventTarget:EventTarget"),
-            _of(
+            actions(
                 "events", "PutRule", "DescribeRule", "DeleteRule", "PutTargets", "RemoveTargets", "ListTargetsByRule",
                 *TAGGED,
             ),
@@ -67,7 +68,7 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
             "Machines",
             "the doors to training, approval and an A/B test are state machines",
             ("sfn/stateMachine:StateMachine",),
-            _of(
+            actions(
                 "states", "CreateStateMachine", "DescribeStateMachine", "UpdateStateMachine", "DeleteStateMachine",
                 "ListStateMachineVersions", *TAGGED,
             ),
@@ -77,14 +78,14 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
             "CheckMachines",
             "the provider has a definition checked before it is used; AWS defines this action without a resource",
             ("sfn/stateMachine:StateMachine",),
-            _of("states", "ValidateStateMachineDefinition"),
+            actions("states", "ValidateStateMachineDefinition"),
             ("*",),
         ),
         Grant(
             "Letters",
             "what cannot be delivered waits in a queue",
             ("sqs/queue:Queue", "sqs/queuePolicy:QueuePolicy"),
-            _of(
+            actions(
                 "sqs", "CreateQueue", "DeleteQueue", "GetQueueAttributes", "GetQueueUrl", "SetQueueAttributes",
                 "ListQueueTags", "TagQueue", "UntagQueue",
             ),
@@ -101,7 +102,7 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
             "LogGroups",
             "logs are encrypted, and end",
             ("cloudwatch/logGroup:LogGroup", "cloudwatch/logStream:LogStream"),
-            _of(
+            actions(
                 "logs", "CreateLogGroup", "DeleteLogGroup", "PutRetentionPolicy", "DeleteRetentionPolicy",
                 "AssociateKmsKey", "DescribeLogStreams", "CreateLogStream", "DeleteLogStream", *TAGGED,
             ),
@@ -114,7 +115,7 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
             "FindLogGroups",
             "the provider looks a log group up by listing",
             ("cloudwatch/logGroup:LogGroup",),
-            _of("logs", "DescribeLogGroups"),
+            actions("logs", "DescribeLogGroups"),
             ("logs:log-group:*",),
         ),
     ),
@@ -123,7 +124,7 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
             "Images",
             "the project's image repository, and the images that are built here",
             ("ecr/repository:Repository", "ecr/lifecyclePolicy:LifecyclePolicy", "ecr/repositoryPolicy:RepositoryPolicy"),
-            _of(
+            actions(
                 "ecr", "CreateRepository", "DeleteRepository", "DescribeRepositories", "PutImageScanningConfiguration",
                 "PutImageTagMutability", "PutLifecyclePolicy", "GetLifecyclePolicy", "DeleteLifecyclePolicy",
                 "SetRepositoryPolicy", "GetRepositoryPolicy", "DeleteRepositoryPolicy", *TAGGED,
@@ -136,7 +137,7 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
             "LogInToRegistry",
             "pushing needs a token; AWS defines this action without a resource",
             (),
-            _of("ecr", "GetAuthorizationToken"),
+            actions("ecr", "GetAuthorizationToken"),
             ("*",),
         ),
         Grant(
@@ -165,7 +166,7 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
             ),
             (
                 *_all("sagemaker", ("Model", "EndpointConfig", "Endpoint")),
-                *_of("sagemaker", "UpdateEndpoint", "UpdateEndpointWeightsAndCapacities"),
+                *actions("sagemaker", "UpdateEndpoint", "UpdateEndpointWeightsAndCapacities"),
                 *_SAGEMAKER_TAGS,
             ),
             ("sagemaker:model/{p}-*", "sagemaker:endpoint-config/{p}-*", "sagemaker:endpoint/{p}-*"),
@@ -174,7 +175,7 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
             "Scaling",
             "machines follow the requests; AWS names a target by a number",
             ("appautoscaling/target:Target", "appautoscaling/policy:Policy"),
-            _of(
+            actions(
                 "application-autoscaling", "RegisterScalableTarget", "DeregisterScalableTarget", "PutScalingPolicy",
                 "DeleteScalingPolicy", *TAGGED,
             ),
@@ -184,14 +185,14 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
             "SeeScaling",
             "the provider looks targets up; AWS defines these actions without a resource",
             ("appautoscaling/target:Target", "appautoscaling/policy:Policy"),
-            _of("application-autoscaling", "DescribeScalableTargets", "DescribeScalingPolicies"),
+            actions("application-autoscaling", "DescribeScalableTargets", "DescribeScalingPolicies"),
             ("*",),
         ),
         Grant(
             "Topics",
             "an asynchronous endpoint says what became of a request",
             ("sns/topic:Topic", "sns/topicPolicy:TopicPolicy"),
-            _of(
+            actions(
                 "sns", "CreateTopic", "DeleteTopic", "GetTopicAttributes", "SetTopicAttributes", *TAGGED
             ),
             ("sns:{p}-async-*",),
@@ -203,7 +204,7 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
             "Dashboards",
             "one dashboard for the stage",
             ("cloudwatch/dashboard:Dashboard",),
-            _of("cloudwatch", "PutDashboard", "GetDashboard", "DeleteDashboards"),
+            actions("cloudwatch", "PutDashboard", "GetDashboard", "DeleteDashboards"),
             ("cloudwatch::dashboard/{p}*",),
         ),
     ),
@@ -212,7 +213,7 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
             "Streams",
             "records arrive on a stream",
             ("kinesis/stream:Stream",),
-            _of(
+            actions(
                 "kinesis", "CreateStream", "DeleteStream", "DescribeStream", "DescribeStreamSummary", "AddTagsToStream",
                 "RemoveTagsFromStream", "ListTagsForStream", "IncreaseStreamRetentionPeriod", "UpdateStreamMode",
                 "DecreaseStreamRetentionPeriod", "StartStreamEncryption", "StopStreamEncryption", "UpdateShardCount",
@@ -224,7 +225,7 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
             "Deliveries",
             "records are delivered to the lake",
             ("kinesis/firehoseDeliveryStream:FirehoseDeliveryStream",),
-            _of(
+            actions(
                 "firehose", "CreateDeliveryStream", "DeleteDeliveryStream", "DescribeDeliveryStream", "UpdateDestination",
                 "ListTagsForDeliveryStream", "TagDeliveryStream", "UntagDeliveryStream", "StartDeliveryStreamEncryption",
                 "StopDeliveryStreamEncryption",
@@ -235,7 +236,7 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
             "Consumers",
             "a function answers records with the endpoint",
             ("lambda/function:Function", "lambda/eventSourceMapping:EventSourceMapping", "lambda/permission:Permission"),
-            _of(
+            actions(
                 "lambda", "CreateFunction", "DeleteFunction", "GetFunction", "GetFunctionConfiguration",
                 "GetFunctionCodeSigningConfig", "ListVersionsByFunction", "UpdateFunctionCode", "GetPolicy",
                 "UpdateFunctionConfiguration", "PutFunctionConcurrency", "DeleteFunctionConcurrency", "AddPermission",
@@ -247,14 +248,14 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
             "ConnectConsumers",
             "a stream is connected to its function; the connection has no name before it exists",
             ("lambda/eventSourceMapping:EventSourceMapping",),
-            _of("lambda", "DeleteEventSourceMapping", "GetEventSourceMapping", "UpdateEventSourceMapping"),
+            actions("lambda", "DeleteEventSourceMapping", "GetEventSourceMapping", "UpdateEventSourceMapping"),
             ("lambda:event-source-mapping:*",),
         ),
         Grant(
             "MakeConnections",
             "AWS defines this action without a resource",
             ("lambda/eventSourceMapping:EventSourceMapping",),
-            _of("lambda", "CreateEventSourceMapping"),
+            actions("lambda", "CreateEventSourceMapping"),
             ("*",),
         ),
         Grant(
@@ -269,7 +270,7 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
             ),
             (
                 *_all("glue", ("Database", "Table", "Crawler", "Job", "Trigger"), ("Create", "Get", "Update", "Delete")),
-                *_of("glue", "StartTrigger", "StopTrigger", "GetTags", "TagResource", "UntagResource"),
+                *actions("glue", "StartTrigger", "StopTrigger", "GetTags", "TagResource", "UntagResource"),
             ),
             (
                 "glue:catalog",
