@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from ai_factory_runtime.documents.pages import template
 from ai_factory_runtime.model_package.sketch import PREDICTION, PROBABILITY
 from ai_factory_runtime.monitoring.concept import Concept
-from ai_factory_runtime.monitoring.drift import Bar, ColumnDrift, Finding
+from ai_factory_runtime.monitoring.drift import ColumnDrift, Finding
+from ai_factory_runtime.monitoring.drift_bars import Bar
 from ai_factory_runtime.monitoring.verdicts import reading, verdicts
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ai_factory_runtime.base.atomic import write_atomically
 from ai_factory_runtime.base.project import Project
+from ai_factory_runtime.model_package.package import ModelPackage
 from ai_factory_runtime.model_package.sketch import Sketch
 from ai_factory_runtime.monitoring.code_drift import CodeDrift, code_drift
 from ai_factory_runtime.monitoring.concept import Concept, concept
@@ -24,7 +25,7 @@ from ai_factory_runtime.monitoring.notices import tell_of_drift
 from ai_factory_runtime.monitoring.notify import Delivery
 from ai_factory_runtime.monitoring.quality import Quality, quality
 from ai_factory_runtime.monitoring.retraining import Retraining, decide
-from ai_factory_runtime.monitoring.windows import Window, captured_window, file_window
+from ai_factory_runtime.monitoring.windows import Seen, Window, captured_window, file_window
 from ai_factory_runtime.releases.stages import load_deployed
 
 DOCUMENT, PAGE = "drift.json", "drift.html"
@@ -139,15 +140,7 @@ def monitor(
         if source is None
         else file_window(project, package, source, known)
     )
-    watch, asked = project.usecase.monitoring, project.usecase.model
-    sketch = Sketch.from_json(package.sketch_json)
-    enough = seen.judged if seen.judged is not None and seen.judged.rows >= watch.min_rows else None
-    findings = Findings(
-        report=compare(sketch, seen.frame, seen.prediction, watch.thresholds, watch.min_rows),
-        quality=quality(package, enough, metric=asked.primary_metric, min_rows=watch.min_rows, seed=asked.seed),
-        concept=None if enough is None else concept(enough, sketch.residuals),
-        code=code_drift(project, package.folder, seen.code),
-    )
+    findings = _findings(project, package, seen)
     folder = _new_folder(project.reports / stage, moment)
     result = MonitorResult(
         stage=stage, version=model.version, digest=model.digest, target=package.signature.target.name,
@@ -161,6 +154,19 @@ def monitor(
     if told:
         _write(project, result)
     return result
+
+
+def _findings(project: Project, package: ModelPackage, seen: Seen) -> Findings:
+    """What can be said of a window; quality and concept of one with enough true values alone."""
+    watch, asked = project.usecase.monitoring, project.usecase.model
+    sketch = Sketch.from_json(package.sketch_json)
+    enough = seen.judged if seen.judged is not None and seen.judged.rows >= watch.min_rows else None
+    return Findings(
+        report=compare(sketch, seen.frame, seen.prediction, watch.thresholds, watch.min_rows),
+        quality=quality(package, enough, metric=asked.primary_metric, min_rows=watch.min_rows, seed=asked.seed),
+        concept=None if enough is None else concept(enough, sketch.residuals),
+        code=code_drift(project, package.folder, seen.code),
+    )
 
 
 def _write(project: Project, result: MonitorResult) -> None:
