@@ -11,97 +11,38 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import json
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING
 
-import yaml
-from ai_factory_spec.errors import FactoryError, Problem
+from ai_factory_spec.errors import FactoryError
 from ai_factory_spec.naming import command_name
-from ai_factory_spec.paths import dotted
-from ai_factory_spec.source import decode, read
 from ai_factory_spec.suggest import did_you_mean
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ai_factory_runtime.base.atomic import write_atomically
 from ai_factory_runtime.base.errors import NotApproved, TamperedModel
 from ai_factory_runtime.base.project import Project
 from ai_factory_runtime.base.refusals import ApprovalRefused, PolicyInvalid, ReleaseInvalid
-from ai_factory_runtime.model_package.package import CARD_MARKDOWN, MANIFEST, METRICS, package_digest
+from ai_factory_runtime.model_package.package import MANIFEST, package_digest
+from ai_factory_runtime.releases.release_record import (
+    Approval,
+    Policy,
+    Record,
+    canonical,
+    evidence_of,
+    parse,
+    person_key,
+    person_name,
+    seal_of,
+    signed_twice,
+    write_record,
+)
 
 if TYPE_CHECKING:
     from ai_factory_runtime.releases.registry import ModelVersion
 
 POLICY = "governance/approvals.yaml"
 RELEASES = "governance/releases"
-
-RiskTier = Literal["low", "medium", "high"]
-Role = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[a-z][a-z0-9_-]*$")]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-AnyModel = TypeVar("AnyModel", bound=BaseModel)
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Policy(_Strict):
-    """governance/approvals.yaml: for each risk tier the roles that must sign. None may be empty: somebody signs."""
-
-    apiVersion: Literal["ai-factory/v1"]
-    approvals: dict[RiskTier, Annotated[list[Role], Field(min_length=1)]]
-
-    @model_validator(mode="after")
-    def _complete(self) -> Policy:
-        missing = [tier for tier in ("low", "medium", "high") if tier not in self.approvals]
-        if missing:
-            raise ValueError(f"no roles for {', '.join(missing)}; each of low, medium and high needs its list")
-        for tier, roles in self.approvals.items():
-            if len(set(roles)) < len(roles):
-                raise ValueError(f"{tier} lists a role twice")
-        return self
-
-    def roles(self, tier: RiskTier) -> tuple[str, ...]:
-        """The roles that must sign a model of this risk tier."""
-        return tuple(self.approvals[tier])
-
-    @property
-    def known_roles(self) -> tuple[str, ...]:
-        """Every role of any tier."""
-        return tuple(dict.fromkeys(role for roles in self.approvals.values() for role in roles))
-
-
-class Approval(_Strict):
-    """One signature. `at` is ISO 8601 in UTC; `seal` binds it to what was signed."""
-
-    role: Role
-    by: str
-    at: str
-    comment: str
-    seal: Sha256
-
-
-class Evidence(_Strict):
-    """What the signers had before them: the model card's sha256, and the results of the run."""
-
-    card: Sha256
-    results: dict[str, Any]
-
-
-class Record(_Strict):
-    """A release record as it stands in its file."""
-
-    apiVersion: Literal["ai-factory/v1"]
-    kind: Literal["release"]
-    usecase: str
-    version: Annotated[int, Field(ge=1)]
-    digest: Sha256
-    risk: RiskTier
-    opened: str
-    evidence: Evidence
-    approvals: list[Approval]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +64,7 @@ class Release:
 
 def load_policy(project: Project) -> Policy:
     """Who must sign. Raises PolicyInvalid: without a policy nothing is approved."""
-    problems, policy = _parse(project.root / POLICY, Policy)
+    problems, policy = parse(project.root / POLICY, Policy)
     if policy is None:
         raise PolicyInvalid(file=POLICY, problems=problems)
     return policy
@@ -141,9 +82,9 @@ def open_release(project: Project, model: ModelVersion) -> Path:
         now = _now()
         record = Record(
             apiVersion="ai-factory/v1", kind="release", usecase=project.usecase.name, version=model.version, digest=digest,
-            risk=project.usecase.risk.tier, opened=now, evidence=_evidence(model.folder), approvals=[],
+            risk=project.usecase.risk.tier, opened=now, evidence=evidence_of(model.folder), approvals=[],
         )  # fmt: skip
-        _write(path, record)
+        write_record(path, record)
     return path
 
 
@@ -164,10 +105,10 @@ def approve(project: Project, version: int, role: str, by: str, comment: str = "
         raise ApprovalRefused(
             release=f"version {version}", reason=reason, hint=f"`{_command(project)} releases` shows who has signed."
         )
-    signed = Approval(role=role, by=_name(by), at=_now(), comment=comment.strip(), seal="0" * 64)
-    signed = signed.model_copy(update={"seal": _seal(record, signed)})
+    signed = Approval(role=role, by=person_name(by), at=_now(), comment=comment.strip(), seal="0" * 64)
+    signed = signed.model_copy(update={"seal": seal_of(record, signed)})
     record = record.model_copy(update={"approvals": [*record.approvals, signed]})
-    _write(path, record)
+    write_record(path, record)
     return _release(path, record, policy.roles(project.usecase.risk.tier))
 
 
@@ -194,7 +135,7 @@ def require_approved(project: Project, folder: Path, *, stage: str, version: int
 def release_version(project: Project, folder: Path) -> int:
     """The version that the records give the package in `folder`; 0 where none is of it."""
     path = _find(project, package_digest(folder), None)
-    _, record = _parse(path, Record) if path else ([], None)
+    _, record = parse(path, Record) if path else ([], None)
     return record.version if record else 0
 
 
@@ -207,7 +148,7 @@ def list_releases(project: Project) -> tuple[Release, ...]:
 
 
 def _listed(project: Project, path: Path, packages: dict[str, Path], roles: tuple[str, ...]) -> Release:
-    problems, record = _parse(path, Record)
+    problems, record = parse(path, Record)
     if record is None:
         return Release(path, 0, "", (), roles, tuple(map(str, problems)))
     folder = packages.get(record.digest)
@@ -235,7 +176,7 @@ def _release(path: Path, record: Record, roles: tuple[str, ...]) -> Release:
 
 def _fitting(project: Project, path: Path, folder: Path, version: int | None) -> Record:
     """The record at `path`, if every word of it fits the package in `folder` as it is now. Raises ReleaseInvalid."""
-    problems, record = _parse(path, Record)
+    problems, record = parse(path, Record)
     if record is None:
         raise ReleaseInvalid(path=path, problems=[str(p) for p in problems])
     digest = package_digest(folder)
@@ -248,29 +189,20 @@ def _fitting(project: Project, path: Path, folder: Path, version: int | None) ->
         found.append(f"it is of version {record.version}, not {version}")
     if path.name != _path(project, record.version, record.digest).name:
         found.append(f"its file name does not fit version {record.version} and its digest")
-    evidence = _evidence(folder)
+    evidence = evidence_of(folder)
     if record.evidence.card != evidence.card:
         found.append("its model card is another one")
-    if _canonical(record.evidence.results) != _canonical(evidence.results):
+    if canonical(record.evidence.results) != canonical(evidence.results):
         found.append("its results are not those of the model")
     found += [
         f"the signature of {a.by} as {a.role} was given on something else"
         for a in record.approvals
-        if a.seal != _seal(record, a)
+        if a.seal != seal_of(record, a)
     ]
-    found += _signed_twice(record)
+    found += signed_twice(record)
     if found:
         raise ReleaseInvalid(path=path, problems=found)
     return record
-
-
-def _signed_twice(record: Record) -> list[str]:
-    people = [_key(a.by) for a in record.approvals]
-    roles = [a.role for a in record.approvals]
-    twice = sorted({a.by for a in record.approvals if people.count(_key(a.by)) > 1})
-    return [f"{by} signed more than one role" for by in twice] + [
-        f"the role {r} was signed more than once" for r in sorted({r for r in roles if roles.count(r) > 1})
-    ]
 
 
 def _refusal(record: Record, policy: Policy, role: str, by: str, comment: str) -> str:
@@ -278,7 +210,7 @@ def _refusal(record: Record, policy: Policy, role: str, by: str, comment: str) -
     if role not in policy.known_roles:
         known = ", ".join(policy.known_roles)
         return f"{role!r} is no role of {POLICY} ({known}){did_you_mean(role, policy.known_roles)}"
-    name = _name(by)
+    name = person_name(by)
     if not name or len(name) > 200 or any(unicodedata.category(c).startswith("C") for c in name):
         return "a signature needs the name of a person, on one line"
     if len(comment) > 2000:
@@ -286,37 +218,9 @@ def _refusal(record: Record, policy: Policy, role: str, by: str, comment: str) -
     for approval in record.approvals:
         if approval.role == role:
             return f"{approval.by} has signed as {role} already"
-        if _key(approval.by) == _key(by):
+        if person_key(approval.by) == person_key(by):
             return f"{approval.by} has signed as {approval.role}; one person signs one role"
     return ""
-
-
-def _evidence(folder: Path) -> Evidence:
-    """What the package's own files say; the digest covers both."""
-    card = hashlib.sha256((folder / CARD_MARKDOWN).read_bytes()).hexdigest()
-    return Evidence(card=card, results=json.loads((folder / METRICS).read_bytes()))
-
-
-def _seal(record: Record, approval: Approval) -> str:
-    """The sha256 of everything the signature stands for: the record without its signatures, and its own words."""
-    signed = {
-        "record": record.model_dump(exclude={"approvals"}),
-        "approval": approval.model_dump(exclude={"seal"}),
-    }
-    return hashlib.sha256(_canonical(signed).encode()).hexdigest()
-
-
-def _canonical(document: object) -> str:
-    return json.dumps(document, sort_keys=True, ensure_ascii=False)
-
-
-def _name(by: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", by).split())
-
-
-def _key(by: str) -> str:
-    """What makes two spellings one person: case, width and spaces do not tell them apart."""
-    return _name(by).casefold()
 
 
 def _path(project: Project, version: int, digest: str) -> Path:
@@ -330,31 +234,6 @@ def _find(project: Project, digest: str, version: int | None) -> Path | None:
         return path if path.is_file() else None
     found = sorted((project.root / RELEASES).glob(f"*-{digest[:12]}.yaml"))
     return found[0] if found else None
-
-
-def _write(path: Path, record: Record) -> None:
-    document = record.model_dump(mode="json")
-    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
-    write_atomically(path, text.encode())
-
-
-def _parse(path: Path, model: type[AnyModel]) -> tuple[list[Problem], AnyModel | None]:
-    """A YAML file as a strict model, or what is wrong with it."""
-    try:
-        text, problem = decode(path.read_bytes())
-    except OSError as error:
-        return [Problem("", 0, f"the file cannot be read ({error.strerror})")], None
-    source = read(text)
-    problems = [p for p in (problem, *source.problems) if p is not None]
-    if problems or source.root is None:
-        return problems, None
-    try:
-        return [], model.model_validate(source.root.plain())
-    except ValidationError as error:
-        for e in error.errors(include_url=False):
-            place = tuple(step for step in e["loc"] if step != "[key]")
-            problems.append(Problem(dotted(place), source.line(place), e["msg"].removeprefix("Value error, ")))
-        return problems, None
 
 
 def _command(project: Project) -> str:
