@@ -251,6 +251,36 @@ def account(life: Life) -> str:
     return "refused before anything was made"
 
 
+OPEN = """
+import pulumi
+import pulumi_aws as aws
+
+aws.sns.Topic("open", opts=pulumi.ResourceOptions(provider=aws.Provider("open-aws", region="eu-west-1")))
+"""
+BROKEN = "encrypted-messages"  # the rule that a topic without a key breaks
+
+
+def policy(life: Life) -> str:
+    """What breaks a rule of the policy pack is stopped in prod before it is made, and only told of in dev."""
+    folder = life.programs / "open"
+    folder.mkdir()
+    (folder / "Pulumi.yaml").write_text("name: open\nruntime: python\n", encoding="utf-8")
+    (folder / "__main__.py").write_text(OPEN, encoding="utf-8")
+    pack, made = ["--policy-pack", str(life.repository / "infra" / "policy")], {}
+    for stage in ("prod", "dev"):
+        life.pulumi("open", "stack", "init", "--no-select", stage=stage)
+        before = len(life.said())
+        code, said = life.pulumi("open", "up", "--yes", "--skip-preview", *pack, stage=stage, may_fail=True)
+        made[stage] = times(life.said()[before:], "created: aws_sns_topic ")
+        expect(BROKEN in said, f"{stage} was not told of {BROKEN}:\n{said[-3000:]}")
+        expect((code == 0) is (stage == "dev"), f"{stage} ended with {code}:\n{said[-3000:]}")
+        life.pulumi("open", "destroy", "--yes", "--skip-preview", stage=stage)
+        life.pulumi("open", "stack", "rm", "--yes", "--force", stage=stage)
+    expect(made == {"prod": 0, "dev": 1}, f"topics made: {made}")
+    shutil.rmtree(folder)  # the repository's own commands take every folder for a stack
+    return "a topic without a key is stopped in prod and told of in dev"
+
+
 def interrupted(life: Life) -> str:
     """An `up` that is killed half-way is finished by the next `make infra-up`, lock and half-made resources and all."""
     stage = life.other_stage
@@ -310,6 +340,7 @@ CHANGES: dict[str, Callable[[Life], str]] = {
     "schema": schema,
     "by_hand": by_hand,
     "account": account,
+    "policy": policy,
     "interrupted": interrupted,
 }
 

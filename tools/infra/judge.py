@@ -41,6 +41,7 @@ UNABLE = 3  # either judge's exit code where something that it needs is missing
 REHEARSED = (
     "training",
 )  # the quick lives do without: the rehearsal brings it up, and its queues take the provider a minute
+REHEARSALS = (("realtime", "dev"), ("batch", "dev"), ("streaming", "dev"), ("realtime", "staging"))  # the first always
 # The serving modes of each architecture; one that is not named here comes in those of `realtime`. A stream's records are
 # answered one by one, so its endpoint is not asynchronous.
 MODES = {"realtime": ("realtime", "serverless", "async"), "batch": ("jobs",), "streaming": ("realtime", "serverless")}
@@ -187,17 +188,17 @@ def live(
             print(f"         {line}", flush=True)
 
 
-def rehearse(repositories: Repositories, verdicts: Verdicts) -> None:
+def rehearse(architecture: str, stage: str, repositories: Repositories, verdicts: Verdicts) -> None:
     """`make infra-rehearse` as a user types it, in a generated repository, with the rig's engine on PATH."""
-    repository = repositories.work / "rehearsal"
-    shutil.copytree(repositories.of("realtime", "realtime"), repository)
+    repository = repositories.work / f"rehearsal-{architecture}-{stage}"
+    shutil.copytree(repositories.of(architecture, architectures()[architecture][0]), repository)
     (repository / ".venv").mkdir(exist_ok=True)
     (repository / ".venv" / ".ready").touch()  # this interpreter is the environment
-    make = ["make", "-C", repository, "infra-rehearse", "STAGE=dev", f"PY={sys.executable}"]
+    make = ["make", "-C", repository, "infra-rehearse", f"STAGE={stage}", f"PY={sys.executable}"]
     code, said, seconds = ask(repository, RIG, "exec", "--", *make)
-    if code == 0 and not (repository / "artifacts" / "rehearsal-dev" / "index.html").exists():
+    if code == 0 and not (repository / "artifacts" / f"rehearsal-{stage}" / "index.html").exists():
         code, said = 1, f"{said}\nno page was written"
-    verdicts.add("rehearsal realtime dev", code, said, seconds)
+    verdicts.add(f"rehearsal {architecture} {stage}", code, said, seconds)
 
 
 def live_through_an_upgrade(repositories: Repositories, verdicts: Verdicts) -> None:
@@ -258,8 +259,9 @@ def judge(everything: bool, word: str, repositories: Repositories, verdicts: Ver
     for case, changes in lived:
         if word in f"life      {case} {' '.join(changes)}":
             live(case, repositories, verdicts, *changes, without=() if everything else REHEARSED)
-    if word in "rehearsal realtime dev":
-        rehearse(repositories, verdicts)
+    for architecture, stage in REHEARSALS[: None if everything else 1]:
+        if word in f"rehearsal {architecture} {stage}":
+            rehearse(architecture, stage, repositories, verdicts)
     if everything and word in "life      upgrade":
         live_through_an_upgrade(repositories, verdicts)
 
