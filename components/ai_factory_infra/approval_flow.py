@@ -19,6 +19,7 @@ from ai_factory_infra.account import Account
 from ai_factory_infra.approval_definition import NEEDED, RELEASED, SOURCE, TAKEN_BACK, approval_definition
 from ai_factory_infra.execution_role import ExecutionRole
 from ai_factory_infra.limits import LOGICAL_NAME
+from ai_factory_infra.metric_alarms import executions_failed, metric_alarm
 from ai_factory_infra.policies import Statement
 from ai_factory_infra.problems import Problems
 
@@ -146,21 +147,13 @@ class ApprovalFlow(pulumi.ComponentResource):
             )
 
     def _alarm(self, flow: aws.sfn.StateMachine) -> None:
-        aws.cloudwatch.MetricAlarm(
+        metric_alarm(
             f"{self._name}-failed",
-            name=f"{self._name}-failed",
-            alarm_description="An approval could not be checked: the version stays as one person left it.",
-            namespace="AWS/States",
-            metric_name="ExecutionsFailed",
-            dimensions={"StateMachineArn": flow.arn},
-            statistic="Sum",
-            period=300,
-            evaluation_periods=1,
-            threshold=0,
-            comparison_operator="GreaterThanThreshold",
-            treat_missing_data="notBreaching",
-            alarm_actions=[self._args["alerts_topic_arn"]],
-            opts=self._child,
+            "An approval could not be checked: the version stays as one person left it.",
+            executions_failed(flow),
+            self._args["alerts_topic_arn"],
+            parent=self,
+            tells_end=False,
         )
 
 

@@ -36,7 +36,8 @@ from ai_factory_infra.endpoint_parts import (
     endpoint_role,
     outlives,
 )
-from ai_factory_infra.endpoint_variants import endpoint_alarm
+from ai_factory_infra.endpoint_variants import over_for_minutes
+from ai_factory_infra.metric_alarms import metric_alarm
 from ai_factory_infra.policies import Folder, Statement, uri
 from ai_factory_infra.problems import Problems, is_known
 
@@ -137,15 +138,13 @@ class AsyncEndpoint(pulumi.ComponentResource):
     def _watch_queue(self) -> None:
         """Requests that wait too long, and requests or answers that are lost beside a model that is well."""
         name, topic, where = self._name, self._args["alerts_topic_arn"], {"EndpointName": self._name}
-        endpoint_alarm(
+        patience = self._args.get("max_wait_seconds", 900)
+        metric_alarm(
             f"{name}-waiting",
             f"{name}: the oldest request waits longer than it should: too few machines, or none that starts.",
-            "ApproximateAgeOfOldestRequest",
-            where,
+            over_for_minutes("ApproximateAgeOfOldestRequest", where, "Maximum", patience),
             topic,
             parent=self,
-            statistic="Maximum",
-            threshold=self._args.get("max_wait_seconds", 900),
         )
         queries: list[Any] = [
             {

@@ -11,6 +11,7 @@ import pulumi
 import pulumi_aws as aws
 
 from ai_factory_infra.endpoint_parts import VARIANT
+from ai_factory_infra.variant_scaling import scale_with_metric
 
 PER_MACHINE, NO_MACHINE = "ApproximateBacklogSizePerInstance", "HasBacklogWithoutCapacity"
 COOL_DOWN_SECONDS = 300
@@ -25,22 +26,12 @@ def scale_with_backlog(
     parent: pulumi.Resource,
 ) -> None:
     """Keep the endpoint between two numbers of machines, by the requests that wait for each; from 0 where that is the lower."""
-    target = aws.appautoscaling.Target(
+    target = scale_with_metric(
         name,
-        service_namespace="sagemaker",
-        scalable_dimension="sagemaker:variant:DesiredInstanceCount",
-        resource_id=endpoint.name.apply(lambda e: f"endpoint/{e}/variant/{VARIANT}"),
-        min_capacity=machines[0],
-        max_capacity=machines[1],
-        opts=pulumi.ResourceOptions(parent=parent),
-    )
-    aws.appautoscaling.Policy(
-        name,
-        policy_type="TargetTrackingScaling",
-        service_namespace=target.service_namespace,
-        scalable_dimension=target.scalable_dimension,
-        resource_id=target.resource_id,
-        target_tracking_scaling_policy_configuration={
+        endpoint.name,
+        VARIANT,
+        machines,
+        {
             "customized_metric_specification": {
                 "namespace": "AWS/SageMaker",
                 "metric_name": PER_MACHINE,
@@ -51,7 +42,7 @@ def scale_with_backlog(
             "scale_in_cooldown": COOL_DOWN_SECONDS,
             "scale_out_cooldown": COOL_DOWN_SECONDS,
         },
-        opts=pulumi.ResourceOptions(parent=parent),
+        parent=parent,
     )
     if machines[0] == 0:
         _wake(name, endpoint, target, parent=parent)

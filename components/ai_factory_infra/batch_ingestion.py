@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, NotRequired
+from typing import NotRequired
 
 import pulumi
 import pulumi_aws as aws
@@ -21,6 +21,7 @@ from ai_factory_infra.account import Account
 from ai_factory_infra.execution_role import ExecutionRole
 from ai_factory_infra.inputs import RoleInputs
 from ai_factory_infra.limits import LOGICAL_NAME
+from ai_factory_infra.metric_alarms import letters_waiting, metric_alarm
 from ai_factory_infra.pipeline_parts import role
 from ai_factory_infra.policies import Statement
 from ai_factory_infra.problems import Problems, is_known
@@ -244,22 +245,12 @@ class BatchIngestion(pulumi.ComponentResource):
 
     def _alarm_of(self, queue: aws.sqs.Queue) -> None:
         name = f"{self._name}-undelivered"
-        told: dict[str, Any] = {a: [self._args["alerts_topic_arn"]] for a in ("alarm_actions", "ok_actions")}
-        aws.cloudwatch.MetricAlarm(
+        metric_alarm(
             name,
-            name=name,
-            alarm_description="A run was due and could not be started: the queue holds why. Playbook: stream-data-in.",
-            namespace="AWS/SQS",
-            metric_name="ApproximateNumberOfMessagesVisible",
-            dimensions={"QueueName": queue.name},
-            statistic="Maximum",
-            period=300,
-            evaluation_periods=1,
-            threshold=0,
-            comparison_operator="GreaterThanThreshold",
-            treat_missing_data="notBreaching",
-            opts=self._child,
-            **told,
+            "A run was due and could not be started: the queue holds why. Playbook: stream-data-in.",
+            letters_waiting(queue),
+            self._args["alerts_topic_arn"],
+            parent=self,
         )
         self.alarms = (name,)
 

@@ -18,6 +18,7 @@ import pulumi_aws as aws
 from ai_factory_infra.account import Account
 from ai_factory_infra.execution_role import ExecutionRole
 from ai_factory_infra.limits import LOGICAL_NAME
+from ai_factory_infra.metric_alarms import executions_failed, metric_alarm
 from ai_factory_infra.problems import Problems
 
 
@@ -112,21 +113,13 @@ class ChallengerGuard(pulumi.ComponentResource):
 
     def _tell_failures(self, machine: aws.sfn.StateMachine) -> None:
         """A share that should have been taken away and was not is said, not lost."""
-        aws.cloudwatch.MetricAlarm(
+        metric_alarm(
             f"{self._name}-failed",
-            name=f"{self._name}-failed",
-            alarm_description=f"The share of {self._args['variant']} could not be taken away: do it by hand.",
-            namespace="AWS/States",
-            metric_name="ExecutionsFailed",
-            dimensions={"StateMachineArn": machine.arn},
-            statistic="Sum",
-            period=60,
-            evaluation_periods=1,
-            threshold=0,
-            comparison_operator="GreaterThanThreshold",
-            treat_missing_data="notBreaching",
-            alarm_actions=[self._args["alerts_topic_arn"]],
-            opts=self._child,
+            f"The share of {self._args['variant']} could not be taken away: do it by hand.",
+            executions_failed(machine, seconds=60),
+            self._args["alerts_topic_arn"],
+            parent=self,
+            tells_end=False,
         )
 
 

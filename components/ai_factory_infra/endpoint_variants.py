@@ -1,16 +1,17 @@
-"""Variants of an endpoint: the alarms that speak against one, and the range of machines that one may have.
+"""Variants of an endpoint: the alarms that speak against one.
 
-AWS: "Monitor SageMaker with CloudWatch" (endpoint invocation metrics), "Automatically scale SageMaker models".
+AWS: "Monitor SageMaker with CloudWatch" (endpoint invocation metrics).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pulumi
 import pulumi_aws as aws
+
+from ai_factory_infra.metric_alarms import Condition, metric_alarm
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,91 +30,24 @@ def variant_alarms(
 
     `endpoint` is a name, not an output: an endpoint's alarms must exist before it.
     """
-    metrics: Sequence[tuple[str, str, dict[str, Any]]] = (
-        ("errors", "Invocation5XXErrors", {"statistic": "Average", "threshold": bounds.max_error_rate}),
-        (
-            "latency",
-            "ModelLatency",
-            {"extended_statistic": "p99", "threshold": bounds.p99_ms * 1000},  # AWS reports microseconds
-        ),
-    )
+    of_variant = {"EndpointName": endpoint, "VariantName": variant}
+    watched = {
+        "errors": over_for_minutes("Invocation5XXErrors", of_variant, "Average", bounds.max_error_rate),
+        # AWS reports microseconds
+        "latency": over_for_minutes("ModelLatency", of_variant, "p99", bounds.p99_ms * 1000),
+    }
     return [
-        endpoint_alarm(
+        metric_alarm(
             f"{name}-{what}",
-            f"{endpoint}: {metric} of {variant} over its bound. {then}",
-            metric,
-            {"EndpointName": endpoint, "VariantName": variant},
+            f"{endpoint}: {condition.metric} of {variant} over its bound. {then}",
+            condition,
             bounds.alerts_topic_arn,
             parent=parent,
-            **bound,
         )
-        for what, metric, bound in metrics
+        for what, condition in watched.items()
     ]
 
 
-def endpoint_alarm(
-    name: str,
-    description: str,
-    metric: str,
-    dimensions: Mapping[str, str],
-    topic_arn: pulumi.Input[str],
-    *,
-    parent: pulumi.Resource,
-    **bound: Any,
-) -> aws.cloudwatch.MetricAlarm:
-    """An alarm on a metric of SageMaker's that is over its bound in two of three minutes; silence is well.
-
-    `bound`: `threshold` with `statistic` or `extended_statistic`, as MetricAlarm takes them.
-    """
-    return aws.cloudwatch.MetricAlarm(
-        name,
-        name=name,
-        alarm_description=description,
-        namespace="AWS/SageMaker",
-        metric_name=metric,
-        dimensions=dimensions,
-        period=60,
-        evaluation_periods=3,
-        datapoints_to_alarm=2,
-        comparison_operator="GreaterThanThreshold",
-        treat_missing_data="notBreaching",
-        alarm_actions=[topic_arn],
-        ok_actions=[topic_arn],
-        opts=pulumi.ResourceOptions(parent=parent),
-        **bound,
-    )
-
-
-def scale_variant(
-    name: str,
-    endpoint: pulumi.Output[str],
-    variant: str,
-    machines: tuple[int, int],
-    requests_per_minute: int,
-    *,
-    parent: pulumi.Resource,
-) -> None:
-    """Keep a variant between two numbers of machines, by its requests for each machine and minute."""
-    target = aws.appautoscaling.Target(
-        name,
-        service_namespace="sagemaker",
-        scalable_dimension="sagemaker:variant:DesiredInstanceCount",
-        resource_id=endpoint.apply(lambda e: f"endpoint/{e}/variant/{variant}"),
-        min_capacity=machines[0],
-        max_capacity=machines[1],
-        opts=pulumi.ResourceOptions(parent=parent),
-    )
-    aws.appautoscaling.Policy(
-        name,
-        policy_type="TargetTrackingScaling",
-        service_namespace=target.service_namespace,
-        scalable_dimension=target.scalable_dimension,
-        resource_id=target.resource_id,
-        target_tracking_scaling_policy_configuration={
-            "predefined_metric_specification": {"predefined_metric_type": "SageMakerVariantInvocationsPerInstance"},
-            "target_value": requests_per_minute,
-            "scale_in_cooldown": 300,
-            "scale_out_cooldown": 60,
-        },
-        opts=pulumi.ResourceOptions(parent=parent),
-    )
+def over_for_minutes(metric: str, dimensions: Mapping[str, str], statistic: str, threshold: float) -> Condition:
+    """A metric of SageMaker's is over its bound in two of three minutes; silence is well."""
+    return Condition("AWS/SageMaker", metric, dimensions, statistic, threshold, seconds=60, periods=3, datapoints=2)

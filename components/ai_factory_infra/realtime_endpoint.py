@@ -36,10 +36,10 @@ from ai_factory_infra.endpoint_parts import (
     endpoint_role,
     outlives,
 )
-from ai_factory_infra.endpoint_variants import scale_variant
 from ai_factory_infra.policies import Folder, uri
 from ai_factory_infra.problems import Problems
 from ai_factory_infra.rollout import SIDE_BY_SIDE, Rollout
+from ai_factory_infra.variant_scaling import scale_with_requests
 
 CHALLENGER = "Challenger"
 
@@ -146,7 +146,7 @@ class RealtimeEndpoint(pulumi.ComponentResource):
         low = self._args.get("instances", 1)
         high = self._args.get("max_instances", low)
         if high > low:
-            scale_variant(
+            scale_with_requests(
                 f"{self._name}{part}", endpoint.name, variant, (low, high), self._args.get("requests_per_instance", 600),
                 parent=self,
             )  # fmt: skip

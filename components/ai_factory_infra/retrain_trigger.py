@@ -19,6 +19,7 @@ from ai_factory_infra import policies
 from ai_factory_infra.execution_role import ExecutionRole
 from ai_factory_infra.inputs import RoleInputs
 from ai_factory_infra.limits import LOGICAL_NAME
+from ai_factory_infra.metric_alarms import executions_failed, letters_waiting, metric_alarm
 from ai_factory_infra.pipeline_parts import role
 from ai_factory_infra.policies import Statement
 from ai_factory_infra.problems import Problems
@@ -168,25 +169,14 @@ class RetrainTrigger(pulumi.ComponentResource):
 
     def _alarms(self, door: aws.sfn.StateMachine, queue: aws.sqs.Queue) -> None:
         """A retraining that was asked for and did not start is said, not lost."""
-        for what, namespace, metric, dimensions in (
-            ("failed", "AWS/States", "ExecutionsFailed", {"StateMachineArn": door.arn}),
-            ("undelivered", "AWS/SQS", "ApproximateNumberOfMessagesVisible", {"QueueName": queue.name}),
-        ):
-            aws.cloudwatch.MetricAlarm(
+        for what, condition in (("failed", executions_failed(door)), ("undelivered", letters_waiting(queue))):
+            metric_alarm(
                 f"{self._name}-{what}",
-                name=f"{self._name}-{what}",
-                alarm_description=f"A retraining was asked for and could not be started ({what}).",
-                namespace=namespace,
-                metric_name=metric,
-                dimensions=dimensions,
-                statistic="Maximum" if what == "undelivered" else "Sum",
-                period=300,
-                evaluation_periods=1,
-                threshold=0,
-                comparison_operator="GreaterThanThreshold",
-                treat_missing_data="notBreaching",
-                alarm_actions=[self._args["alerts_topic_arn"]],
-                opts=self._child,
+                f"A retraining was asked for and could not be started ({what}).",
+                condition,
+                self._args["alerts_topic_arn"],
+                parent=self,
+                tells_end=False,
             )
 
 

@@ -27,7 +27,8 @@ from ai_factory_infra.endpoint_parts import (
     endpoint_role,
     outlives,
 )
-from ai_factory_infra.endpoint_variants import endpoint_alarm
+from ai_factory_infra.endpoint_variants import over_for_minutes
+from ai_factory_infra.metric_alarms import metric_alarm
 from ai_factory_infra.problems import Problems
 from ai_factory_infra.regions import SERVERLESS, check_region
 from ai_factory_infra.rollout import Rollout
@@ -85,15 +86,13 @@ class ServerlessEndpoint(pulumi.ComponentResource):
         self.register_outputs({"endpoint_name": self.endpoint_name, "configuration_name": self.configuration_name})
 
     def _full(self) -> aws.cloudwatch.MetricAlarm:
-        return endpoint_alarm(
+        of_variant = {"EndpointName": self._name, "VariantName": VARIANT}
+        return metric_alarm(
             f"{self._name}-concurrency",
             f"{self._name}: nearly as many requests at once as max_concurrency allows; more are refused (429).",
-            "ServerlessConcurrentExecutionsUtilization",
-            {"EndpointName": self._name, "VariantName": VARIANT},
+            over_for_minutes("ServerlessConcurrentExecutionsUtilization", of_variant, "Maximum", NEARLY_ALL),
             self._args["alerts_topic_arn"],
             parent=self,
-            statistic="Maximum",
-            threshold=NEARLY_ALL,
         )
 
     def _configuration(self, model: aws.sagemaker.Model) -> aws.sagemaker.EndpointConfiguration:

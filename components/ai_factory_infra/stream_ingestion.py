@@ -18,6 +18,7 @@ import pulumi_aws as aws
 from ai_factory_infra.account import Account
 from ai_factory_infra.inputs import RoleInputs
 from ai_factory_infra.limits import LOG_RETENTION_DAYS, LOGICAL_NAME
+from ai_factory_infra.metric_alarms import Condition, metric_alarm
 from ai_factory_infra.pipeline_parts import role
 from ai_factory_infra.policies import Folder
 from ai_factory_infra.problems import Problems, is_known
@@ -124,58 +125,32 @@ class StreamIngestion(pulumi.ComponentResource):
         )
 
     def _alarms(self, stream: aws.kinesis.Stream, delivery: aws.kinesis.FirehoseDeliveryStream) -> tuple[str, ...]:
-        args = self._args
-        late = LATE * args.get("collect_seconds", 300) + 300
-        quiet, of_stream, of_delivery = (
-            args.get("quiet_minutes", 0),
-            {"StreamName": stream.name},
-            {"DeliveryStreamName": delivery.name},
-        )
-        wanted: list[tuple[str, str, str, Any, dict[str, Any], str]] = [
-            (
-                "refused", "AWS/Kinesis", "WriteProvisionedThroughputExceeded", of_stream,
-                {"statistic": "Sum", "threshold": 0},
+        quiet, late = self._args.get("quiet_minutes", 0), LATE * self._args.get("collect_seconds", 300) + 300
+        of_stream, of_delivery = {"StreamName": stream.name}, {"DeliveryStreamName": delivery.name}
+        below = "LessThanThreshold"
+        wanted = {
+            "refused": (
                 "Records were refused because too many arrive: producers must send them again, or the stream needs more shards.",
+                Condition("AWS/Kinesis", "WriteProvisionedThroughputExceeded", of_stream, "Sum", 0),
             ),
-            (
-                "late", "AWS/Firehose", "DeliveryToS3.DataFreshness", of_delivery,
-                {"statistic": "Maximum", "threshold": late},
+            "late": (
                 f"The oldest record that is not in the bucket yet is older than {late} s.",
+                Condition("AWS/Firehose", "DeliveryToS3.DataFreshness", of_delivery, "Maximum", late),
             ),
-            (
-                "undelivered", "AWS/Firehose", "DeliveryToS3.Success", of_delivery,
-                {"statistic": "Average", "threshold": 1, "comparison_operator": "LessThanThreshold"},
+            "undelivered": (
                 "Objects could not be written to the bucket: see the log group of the delivery.",
+                Condition("AWS/Firehose", "DeliveryToS3.Success", of_delivery, "Average", 1, comparison=below),
             ),
-        ]  # fmt: skip
+        }
         if quiet:
-            wanted.append(
-                (
-                    "quiet", "AWS/Kinesis", "IncomingRecords", of_stream,
-                    {
-                        "statistic": "Sum", "threshold": 1, "comparison_operator": "LessThanThreshold",
-                        "treat_missing_data": "breaching", "period": quiet * 60,
-                    },
-                    f"No record arrived for {quiet} minutes.",
-                )
-            )  # fmt: skip
-        for what, namespace, metric, dimensions, bound, said in wanted:
-            aws.cloudwatch.MetricAlarm(
-                f"{self._name}-{what}",
-                name=f"{self._name}-{what}",
-                alarm_description=f"{said} Playbook: stream-data-in.",
-                namespace=namespace,
-                metric_name=metric,
-                dimensions=dimensions,
-                **{
-                    "period": 300, "evaluation_periods": 1, "comparison_operator": "GreaterThanThreshold",
-                    "treat_missing_data": "notBreaching", **bound,
-                },
-                alarm_actions=[args["alerts_topic_arn"]],
-                ok_actions=[args["alerts_topic_arn"]],
-                opts=self._child,
-            )  # fmt: skip
-        return tuple(f"{self._name}-{what}" for what, *_ in wanted)
+            silence = Condition(
+                "AWS/Kinesis", "IncomingRecords", of_stream, "Sum", 1, quiet * 60, comparison=below, missing="breaching"
+            )
+            wanted["quiet"] = (f"No record arrived for {quiet} minutes.", silence)
+        for what, (said, condition) in wanted.items():
+            name, topic = f"{self._name}-{what}", self._args["alerts_topic_arn"]
+            metric_alarm(name, f"{said} Playbook: stream-data-in.", condition, topic, parent=self)
+        return tuple(f"{self._name}-{what}" for what in wanted)
 
 
 def _line_end() -> Any:

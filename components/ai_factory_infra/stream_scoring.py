@@ -23,6 +23,7 @@ from ai_factory_infra import policies, stream_consumer
 from ai_factory_infra.account import Account
 from ai_factory_infra.inputs import RoleInputs
 from ai_factory_infra.limits import LOG_RETENTION_DAYS, LOGICAL_NAME
+from ai_factory_infra.metric_alarms import Condition, letters_waiting, metric_alarm
 from ai_factory_infra.pipeline_parts import role
 from ai_factory_infra.policies import Folder, Statement
 from ai_factory_infra.problems import Problems
@@ -172,54 +173,48 @@ class StreamScoring(pulumi.ComponentResource):
         )
 
     def _alarms(self, function: aws.lambda_.Function, letters: aws.sqs.Queue) -> tuple[str, ...]:
-        args = self._args
-        behind, share = args.get("behind_minutes", 10), args.get("refused_share", 0.05)
-        of_function = {"FunctionName": function.name}
-        wanted: list[tuple[str, str, dict[str, Any]]] = [
-            (
-                "behind",
+        behind, of_function = self._args.get("behind_minutes", 10), {"FunctionName": function.name}
+        wanted = {
+            "behind": (
                 f"Answers are more than {behind} minutes behind the stream.",
-                {
-                    "namespace": "AWS/Lambda", "metric_name": "IteratorAge", "dimensions": of_function,
-                    "statistic": "Maximum", "period": 60, "evaluation_periods": 3, "threshold": behind * 60_000,
-                },
+                Condition("AWS/Lambda", "IteratorAge", of_function, "Maximum", behind * 60_000, seconds=60, periods=3),
             ),
-            (
-                "failing",
+            "failing": (
                 "The function itself failed: see its log.",
-                {
-                    "namespace": "AWS/Lambda", "metric_name": "Errors", "dimensions": of_function,
-                    "statistic": "Sum", "period": 300, "evaluation_periods": 1, "threshold": 0,
-                },
+                Condition("AWS/Lambda", "Errors", of_function, "Sum", 0),
             ),
-            (
-                "given-up",
+            "given-up": (
                 "Records were given up after every attempt: the queue holds their place, the lake the records.",
-                {
-                    "namespace": "AWS/SQS", "metric_name": "ApproximateNumberOfMessagesVisible",
-                    "dimensions": {"QueueName": letters.name}, "statistic": "Maximum", "period": 300,
-                    "evaluation_periods": 1, "threshold": 0,
-                },
+                letters_waiting(letters),
             ),
-            (
-                "refused",
-                f"More than {share:.0%} of an hour's records break the data contract: see the refused folder.",
-                {"metric_queries": self._share_refused(), "evaluation_periods": 1, "threshold": share},
-            ),
-        ]  # fmt: skip
-        for what, said, bound in wanted:
-            aws.cloudwatch.MetricAlarm(
-                f"{self._name}-{what}",
-                name=f"{self._name}-{what}",
-                alarm_description=f"{said} Playbook: stream-data-in.",
-                comparison_operator="GreaterThanThreshold",
-                treat_missing_data="notBreaching",
-                alarm_actions=[args["alerts_topic_arn"]],
-                ok_actions=[args["alerts_topic_arn"]],
-                opts=self._child,
-                **bound,
-            )
-        return tuple(f"{self._name}-{what}" for what, _, _ in wanted)
+        }
+        for what, (said, condition) in wanted.items():
+            name, topic = f"{self._name}-{what}", self._args["alerts_topic_arn"]
+            metric_alarm(name, f"{said} Playbook: stream-data-in.", condition, topic, parent=self)
+        return (*(f"{self._name}-{what}" for what in wanted), self._alarm_on_refused())
+
+    def _alarm_on_refused(self) -> str:
+        """The name of the alarm on the share of an hour's records that break the contract, which no metric says by itself."""
+        name, share, topic = (
+            f"{self._name}-refused",
+            self._args.get("refused_share", 0.05),
+            self._args["alerts_topic_arn"],
+        )
+        aws.cloudwatch.MetricAlarm(
+            name,
+            name=name,
+            alarm_description=f"More than {share:.0%} of an hour's records break the data contract: see the refused folder. "
+            "Playbook: stream-data-in.",
+            metric_queries=self._share_refused(),
+            evaluation_periods=1,
+            threshold=share,
+            comparison_operator="GreaterThanThreshold",
+            treat_missing_data="notBreaching",
+            alarm_actions=[topic],
+            ok_actions=[topic],
+            opts=self._child,
+        )
+        return name
 
     def _share_refused(self) -> list[Any]:
         told = {"project": self._args["project"], "stage": self._args["stage"]}
