@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ai_factory_runtime.serving.negotiation import CSV, JSON, UNSUPPORTED
-from ai_factory_runtime.serving.requests import BAD_REQUEST, MAX_REASONS, TOO_LARGE, RequestSchema
+from ai_factory_runtime.serving.refused import BAD_REQUEST, TOO_LARGE
+from ai_factory_runtime.serving.requests import MAX_REASONS, RequestSchema
 
 
 def describe(schema: RequestSchema, example: dict[str, object]) -> dict[str, Any]:

@@ -27,7 +27,8 @@ from ai_factory_runtime.base.prediction import Signature
 from ai_factory_runtime.base.project import PROJECT_VARIABLE, USECASE_FILE
 from ai_factory_runtime.model_package.package import SIGNATURE
 from ai_factory_runtime.monitoring.labels import protected_ids
-from ai_factory_runtime.serving.requests import RequestRefused, RequestSchema
+from ai_factory_runtime.serving.refused import RequestRefused
+from ai_factory_runtime.serving.requests import RequestSchema
 
 FILE = "endpoint.jsonl"
 CONVERTED = "converted"

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
 
-from ai_factory_runtime.serving.requests import BAD_REQUEST, MAX_REASONS, TOO_LARGE, RequestRefused
+from ai_factory_runtime.serving.refused import BAD_REQUEST, TOO_LARGE, RequestRefused
+from ai_factory_runtime.serving.requests import MAX_REASONS
 
 JSON, CSV = "application/json", "text/csv"
 NOT_ACCEPTABLE, UNSUPPORTED = 406, 415

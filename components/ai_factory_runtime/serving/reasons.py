@@ -17,7 +17,7 @@ import numpy as np
 from ai_factory_runtime.base.prediction import Prediction, Signature
 from ai_factory_runtime.data.rows import Floats, Layout, Rows
 from ai_factory_runtime.data.screening import NUMBERS
-from ai_factory_runtime.serving.requests import TOO_LARGE, RequestRefused
+from ai_factory_runtime.serving.refused import TOO_LARGE, RequestRefused
 
 MOST_ROWS = 100
 NO_EFFECT = 1e-12  # what rounding leaves

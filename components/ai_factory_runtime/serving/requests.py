@@ -12,7 +12,7 @@ import io
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -38,31 +38,12 @@ from ai_factory_runtime.data.screening import (
     shown,
 )
 from ai_factory_runtime.serving.lean import LeanReader
+from ai_factory_runtime.serving.refused import BAD_REQUEST, TOO_LARGE, Problems, RequestRefused
 
 MAX_ROWS = 10_000
-MAX_PROBLEMS = 100
 MAX_REASONS = 100
 SUGGESTIONS = 20  # nearest names are looked up for so many; each lookup reads every name
 NOT_ASKED = "is no column of this model"
-
-BAD_REQUEST, TOO_LARGE, UNPROCESSABLE = 400, 413, 422
-
-
-class RequestRefused(Exception):  # noqa: N818 - the name says what happened, as in `errors`
-    """A request that gets no answer: the HTTP status, one sentence, and for 422 the problem of each value."""
-
-    def __init__(self, status: int, message: str, problems: Sequence[Problem] = (), total: int = 0) -> None:
-        super().__init__(message)
-        self.status = status
-        self.problems = tuple(problems)
-        self.total = total or len(self.problems)
-
-    def body(self) -> dict[str, object]:
-        """The answer's JSON."""
-        document: dict[str, object] = {"error": str(self)}
-        if self.problems:
-            document |= {"problems": [asdict(p) for p in self.problems], "total": self.total}
-        return document
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +101,7 @@ class RequestSchema:
     def read_records(self, records: Sequence[object]) -> pd.DataFrame:
         """Canonical rows of a list of `{column: value}`. Raises RequestRefused."""
         _check_count(len(records))
-        problems = _Problems()
+        problems = Problems()
         rows = [record for record in records if isinstance(record, dict)]
         if len(rows) < len(records):
             for i, record in enumerate(records):
@@ -150,7 +131,7 @@ class RequestSchema:
                 )
         table = pd.DataFrame(rows, columns=pd.Index(header), dtype=object)
         screened = screen(table, self.features)
-        problems = _Problems()
+        problems = Problems()
         problems.extend(self._unknown(dict.fromkeys(header, 0)))
         problems.extend(screened.problems())
         problems.raise_any()
@@ -196,7 +177,7 @@ class RequestSchema:
                 raise RequestRefused(
                     BAD_REQUEST, f"Row {i} of `data` must be a list of {len(names)} values; it is {got}."
                 )
-        problems = _Problems()
+        problems = Problems()
         problems.extend(self._unknown(dict.fromkeys(names, 0)))
         places = {name: i for i, name in enumerate(names)}
         values = {
@@ -205,12 +186,12 @@ class RequestSchema:
         }
         return self._read_columns(values, problems)
 
-    def _read_columns(self, values: dict[str, list[Any]], problems: _Problems) -> pd.DataFrame:
+    def _read_columns(self, values: dict[str, list[Any]], problems: Problems) -> pd.DataFrame:
         arrays = {c.name: self._read_column(c, values[c.name], problems) for c in self.features}
         problems.raise_any()
         return pd.DataFrame(arrays, copy=False)
 
-    def _read_column(self, column: Column, values: list[Any], problems: _Problems) -> Any:
+    def _read_column(self, column: Column, values: list[Any], problems: Problems) -> Any:
         """The canonical array of one column; adds what is wrong with its values."""
         try:
             checked = self._adapters[column.name].validate_python(values)
@@ -269,29 +250,6 @@ def _ids(document: Any, name: str | None) -> list[Any] | None:
     return None if at is None else [row[at] for row in document["data"]]
 
 
-class _Problems:
-    """Collects problems: all are counted, the first MAX_PROBLEMS kept."""
-
-    def __init__(self) -> None:
-        self.kept: list[Problem] = []
-        self.total = 0
-
-    def add(self, problem: Problem) -> None:
-        self.total += 1
-        if len(self.kept) < MAX_PROBLEMS:
-            self.kept.append(problem)
-
-    def extend(self, problems: Iterable[Problem]) -> None:
-        for problem in problems:
-            self.add(problem)
-
-    def raise_any(self) -> None:
-        if self.total:
-            what = "1 value is" if self.total == 1 else f"{self.total} values are"
-            message = f"{what} not what the data contract allows."
-            raise RequestRefused(UNPROCESSABLE, message, sorted(self.kept, key=lambda p: p.row), self.total)
-
-
 def _value_type(column: Column) -> Any:
     """The pydantic type of one value of a column."""
     kind: Any
@@ -320,7 +278,7 @@ def _broken_whole(column: Column, value: object) -> bool:
     return column.type == "integer" and isinstance(value, float) and math.isfinite(value) and not value.is_integer()
 
 
-def _read_leniently(column: Column, values: list[Any], problems: _Problems) -> Any:
+def _read_leniently(column: Column, values: list[Any], problems: Problems) -> Any:
     """A category or boolean by the rules that read files: 1 is the category "1", "yes" is true."""
     nested = [i for i, v in enumerate(values) if isinstance(v, (dict, list))]
     reason = OTHER if column.categories is not None else not_of_type(column)

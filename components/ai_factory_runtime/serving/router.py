@@ -34,7 +34,7 @@ from ai_factory_runtime.rollout.rollout_errors import NoRollout, RolloutUnreadab
 from ai_factory_runtime.rollout.rollout_file import challenger_folder, observation_folder, rollout_file
 from ai_factory_runtime.rollout.rollouts import decide_now, running_rollout, withdraw
 from ai_factory_runtime.serving.endpoint import Answer, Answering, Call, Endpoint, make_endpoint, open_endpoint
-from ai_factory_runtime.serving.requests import RequestRefused
+from ai_factory_runtime.serving.refused import RequestRefused
 
 WATCH_SECONDS = 1.0
 DECIDE_SECONDS = 5.0

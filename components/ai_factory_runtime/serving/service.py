@@ -29,7 +29,7 @@ from ai_factory_runtime.serving.description import describe
 from ai_factory_runtime.serving.endpoint import Answer, Answering, Call
 from ai_factory_runtime.serving.metrics_endpoint import ServiceMetrics
 from ai_factory_runtime.serving.negotiation import CSV, JSON, MAX_BODY, Headers, nothing_sent, too_large
-from ai_factory_runtime.serving.requests import BAD_REQUEST, RequestRefused
+from ai_factory_runtime.serving.refused import BAD_REQUEST, RequestRefused
 from ai_factory_runtime.serving.typical import typical_record
 from ai_factory_runtime.serving.workers import TooBusy, TookTooLong, Workers
 

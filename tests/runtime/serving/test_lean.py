@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from ai_factory_runtime.data.rows import Layout, rows_of
 from ai_factory_runtime.serving.lean import LeanReader
-from ai_factory_runtime.serving.requests import MAX_REASONS, RequestRefused, RequestSchema
+from ai_factory_runtime.serving.refused import RequestRefused
+from ai_factory_runtime.serving.requests import MAX_REASONS, RequestSchema
 from ai_factory_spec.usecase import Column
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 from ai_factory_runtime.data.frames import to_canonical
 from ai_factory_runtime.data.screening import screen
-from ai_factory_runtime.serving.requests import MAX_PROBLEMS, MAX_ROWS, RequestRefused, RequestSchema
+from ai_factory_runtime.serving.refused import MAX_PROBLEMS, RequestRefused
+from ai_factory_runtime.serving.requests import MAX_ROWS, RequestSchema
 from ai_factory_spec.usecase import Column
 from hypothesis import given
 from hypothesis import strategies as st

@@ -23,7 +23,7 @@ from ai_factory_runtime.releases.stages import deployed
 from ai_factory_runtime.rollout.rollout_file import rollout_file
 from ai_factory_runtime.rollout.rollouts import find_rollout, look, withdraw
 from ai_factory_runtime.serving.endpoint import Call, Endpoint
-from ai_factory_runtime.serving.requests import RequestRefused
+from ai_factory_runtime.serving.refused import RequestRefused
 from ai_factory_runtime.serving.router import Router, open_answering, position
 from ai_factory_runtime.serving.server import create_app
 from fastapi.testclient import TestClient

@@ -1,0 +1,54 @@
+"""A request that gets no answer: the status, one sentence, and what is wrong with each of its values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+
+from ai_factory_runtime.data.screening import Problem
+
+MAX_PROBLEMS = 100
+BAD_REQUEST, TOO_LARGE, UNPROCESSABLE = 400, 413, 422
+
+
+class RequestRefused(Exception):  # noqa: N818 - the name says what happened, as in `errors`
+    """A request that gets no answer: the HTTP status, one sentence, and for 422 the problem of each value."""
+
+    def __init__(self, status: int, message: str, problems: Sequence[Problem] = (), total: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+        self.problems = tuple(problems)
+        self.total = total or len(self.problems)
+
+    def body(self) -> dict[str, object]:
+        """The answer's JSON."""
+        document: dict[str, object] = {"error": str(self)}
+        if self.problems:
+            document |= {"problems": [asdict(p) for p in self.problems], "total": self.total}
+        return document
+
+
+class Problems:
+    """Collects problems: all are counted, the first MAX_PROBLEMS kept."""
+
+    def __init__(self) -> None:
+        self.kept: list[Problem] = []
+        self.total = 0
+
+    def add(self, problem: Problem) -> None:
+        """Count one, and keep it while there is room."""
+        self.total += 1
+        if len(self.kept) < MAX_PROBLEMS:
+            self.kept.append(problem)
+
+    def extend(self, problems: Iterable[Problem]) -> None:
+        """Add each."""
+        for problem in problems:
+            self.add(problem)
+
+    def raise_any(self) -> None:
+        """Raise RequestRefused with those kept, in the order of their rows, where there is any."""
+        if self.total:
+            what = "1 value is" if self.total == 1 else f"{self.total} values are"
+            message = f"{what} not what the data contract allows."
+            raise RequestRefused(UNPROCESSABLE, message, sorted(self.kept, key=lambda p: p.row), self.total)
