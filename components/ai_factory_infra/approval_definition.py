@@ -29,58 +29,61 @@ def approval_definition(group: str, trainers: Sequence[str], hours: int) -> Json
     return {
         "QueryLanguage": "JSONata",
         "StartAt": "LookAtVersion",
-        "States": {
-            "LookAtVersion": _look(_first_look(hours), "{% $states.input.detail.ModelPackageArn %}", "JudgeFirst"),
-            "JudgeFirst": {
-                "Type": "Choice",
-                "Choices": [
-                    {"Condition": "{% $status != 'Approved' %}", "Next": "NotApproved"},
-                    {"Condition": "{% $first = '' %}", "Next": "NobodyRecorded"},
-                    {"Condition": _is_trainer("$first", trainers), "Next": "ApprovedByTraining"},
-                    {"Condition": "{% $first = $maker %}", "Next": "ApprovedByMaker"},
-                ],
-                "Default": "AskSecond",
-            },
-            "AskSecond": _tell(NEEDED, group, {"first": "{% $first %}", "until": "{% $fromMillis($until) %}"}, "Wait"),
-            "Wait": {"Type": "Wait", "Seconds": WAIT_SECONDS, "Next": "LookAgain"},
-            "LookAgain": _look(_second_look(), "{% $version %}", "JudgeSecond"),
-            "JudgeSecond": {
-                "Type": "Choice",
-                "Choices": [
-                    {"Condition": "{% $status != 'Approved' %}", "Next": "NotApproved"},
-                    {"Condition": "{% $confirmed != '' and $second = $first %}", "Next": "OnePersonTwice"},
-                    {
-                        "Condition": f"{{% $confirmed = $name and {_inner(_is_trainer('$second', trainers))} %}}",
-                        "Next": "ApprovedByTraining",
-                    },
-                    {"Condition": "{% $confirmed = $name and $second = $maker %}", "Next": "ApprovedByMaker"},
-                    {"Condition": "{% $confirmed != '' and $confirmed = $name %}", "Next": "Release"},
-                    {"Condition": "{% $millis() > $until %}", "Next": "NobodyElse"},
-                ],
-                "Default": "Wait",
-            },
-            "Release": _tell(RELEASED, group, {"first": "{% $first %}", "second": "{% $second %}"}, None),
-            "NotApproved": {"Type": "Succeed", "Output": {"released": False, "because": "it is not approved any more"}},
-            **_refused("NobodyRecorded", "AWS recorded nobody as the approver"),
-            **_refused("ApprovedByTraining", "a training job may not approve"),
-            **_refused("ApprovedByMaker", "whoever made the version may not approve it"),
-            **_refused("OnePersonTwice", "one person tried to be both"),
-            **_refused("NobodyElse", f"no second person approved within {hours} hours"),
-            "TakeBack": {
-                "Type": "Task",
-                "Resource": "arn:aws:states:::aws-sdk:sagemaker:updateModelPackage",
-                "Arguments": {
-                    "ModelPackageArn": "{% $version %}",
-                    "ModelApprovalStatus": "PendingManualApproval",
-                    "ApprovalDescription": "{% 'Taken back: ' & $because %}",
-                    "CustomerMetadataPropertiesToRemove": [CONFIRMATION],
-                },
-                "Output": "{% $states.input %}",
-                "Retry": RETRY,
-                "Next": "TellTakenBack",
-            },
-            "TellTakenBack": _tell(TAKEN_BACK, group, {"first": "{% $first %}", "because": "{% $because %}"}, None),
+        "States": {**_first(trainers, hours), **_second(group, trainers), **_outcomes(group, hours)},
+    }
+
+
+def _first(trainers: Sequence[str], hours: int) -> Json:
+    """Who approved: somebody, who neither trained nor made the version."""
+    return {
+        "LookAtVersion": _look(_first_look(hours), "{% $states.input.detail.ModelPackageArn %}", "JudgeFirst"),
+        "JudgeFirst": {
+            "Type": "Choice",
+            "Choices": [
+                {"Condition": "{% $status != 'Approved' %}", "Next": "NotApproved"},
+                {"Condition": "{% $first = '' %}", "Next": "NobodyRecorded"},
+                {"Condition": _is_trainer("$first", trainers), "Next": "ApprovedByTraining"},
+                {"Condition": "{% $first = $maker %}", "Next": "ApprovedByMaker"},
+            ],
+            "Default": "AskSecond",
         },
+    }
+
+
+def _second(group: str, trainers: Sequence[str]) -> Json:
+    """Ask for another, and look until one has confirmed under their own name, or the time is over."""
+    second_trained = _inner(_is_trainer("$second", trainers))
+    return {
+        "AskSecond": _tell(NEEDED, group, {"first": "{% $first %}", "until": "{% $fromMillis($until) %}"}, "Wait"),
+        "Wait": {"Type": "Wait", "Seconds": WAIT_SECONDS, "Next": "LookAgain"},
+        "LookAgain": _look(_second_look(), "{% $version %}", "JudgeSecond"),
+        "JudgeSecond": {
+            "Type": "Choice",
+            "Choices": [
+                {"Condition": "{% $status != 'Approved' %}", "Next": "NotApproved"},
+                {"Condition": "{% $confirmed != '' and $second = $first %}", "Next": "OnePersonTwice"},
+                {"Condition": f"{{% $confirmed = $name and {second_trained} %}}", "Next": "ApprovedByTraining"},
+                {"Condition": "{% $confirmed = $name and $second = $maker %}", "Next": "ApprovedByMaker"},
+                {"Condition": "{% $confirmed != '' and $confirmed = $name %}", "Next": "Release"},
+                {"Condition": "{% $millis() > $until %}", "Next": "NobodyElse"},
+            ],
+            "Default": "Wait",
+        },
+    }
+
+
+def _outcomes(group: str, hours: int) -> Json:
+    """Released; not approved any more; or refused for a reason, and then taken back and told."""
+    return {
+        "Release": _tell(RELEASED, group, {"first": "{% $first %}", "second": "{% $second %}"}, None),
+        "NotApproved": {"Type": "Succeed", "Output": {"released": False, "because": "it is not approved any more"}},
+        **_refused("NobodyRecorded", "AWS recorded nobody as the approver"),
+        **_refused("ApprovedByTraining", "a training job may not approve"),
+        **_refused("ApprovedByMaker", "whoever made the version may not approve it"),
+        **_refused("OnePersonTwice", "one person tried to be both"),
+        **_refused("NobodyElse", f"no second person approved within {hours} hours"),
+        "TakeBack": _take_back("TellTakenBack"),
+        "TellTakenBack": _tell(TAKEN_BACK, group, {"first": "{% $first %}", "because": "{% $because %}"}, None),
     }
 
 
@@ -117,6 +120,22 @@ def _look(keep: Json, version: str, then: str) -> Json:
         "Resource": "arn:aws:states:::aws-sdk:sagemaker:describeModelPackage",
         "Arguments": {"ModelPackageName": version},
         "Assign": keep,
+        "Output": "{% $states.input %}",
+        "Retry": RETRY,
+        "Next": then,
+    }
+
+
+def _take_back(then: str) -> Json:
+    return {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::aws-sdk:sagemaker:updateModelPackage",
+        "Arguments": {
+            "ModelPackageArn": "{% $version %}",
+            "ModelApprovalStatus": "PendingManualApproval",
+            "ApprovalDescription": "{% 'Taken back: ' & $because %}",
+            "CustomerMetadataPropertiesToRemove": [CONFIRMATION],
+        },
         "Output": "{% $states.input %}",
         "Retry": RETRY,
         "Next": then,

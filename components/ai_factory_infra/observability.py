@@ -15,7 +15,10 @@ import pulumi_aws as aws
 from ai_factory_infra.account import Account
 from ai_factory_infra.problems import Problems
 
-WIDTH, HEIGHT = 12, 6
+WIDTH, HEIGHT = 12, 6  # of a chart; a dashboard is 24 wide
+TITLE_HEIGHT, ALARMS_HEIGHT = 1, 3
+
+Json = dict[str, Any]
 
 
 class ObservabilityArgs(TypedDict):
@@ -56,65 +59,63 @@ class Observability(pulumi.ComponentResource):
         self.register_outputs({"dashboard": self.dashboard})
 
 
-def dashboard(args: ObservabilityArgs, *, region: str, alarms: str) -> dict[str, Any]:
-    """The dashboard's body. `alarms`: what the ARN of an alarm begins with."""
-    endpoint, variant = args.get("endpoint_name", ""), args.get("variant", "AllTraffic")
-    charts: list[dict[str, Any]] = []
-    if endpoint:
-        serving = ["AWS/SageMaker", "{}", "EndpointName", endpoint, "VariantName", variant]
-        waiting = ["AWS/SageMaker", "{}", "EndpointName", endpoint]  # a queue publishes no Invocations
-        charts += [
-            _chart("Waiting requests", region, [_metric(waiting, "ApproximateBacklogSize", "Maximum")])
-            if args.get("queued")
-            else _chart("Requests", region, [_metric(serving, "Invocations", "Sum")]),
-            _chart(
-                "Errors",
-                region,
-                [_metric(serving, f"Invocation{kind}Errors", "Sum") for kind in ("4XX", "5XX")],
-            ),
-            _chart("Latency, µs", region, [_metric(serving, "ModelLatency", s) for s in ("p50", "p99")]),
-        ]
-    looked = ["AIFactory", "{}", "project", args["project"], "stage", args["stage"]]
-    charts += [
-        _chart("Drift (1: found)", region, [_metric(looked, "drift", "Maximum")]),
-        _chart(
-            "Shift of the predictions (1: as much as allowed)", region, [_metric(looked, "prediction_shift", "Maximum")]
-        ),
+def dashboard(args: ObservabilityArgs, *, region: str, alarms: str) -> Json:
+    """The dashboard's body: title and alarms on top, below them the charts, two in a row. `alarms`: what an alarm's ARN begins with."""
+    charts = [*_serving(args, region), *_drift(args, region), *_runs(args, region)]
+    shown = [alarms + name for name in args.get("alarm_names", ())]
+    top = [
+        _widget("text", 0, 0, 2 * WIDTH, TITLE_HEIGHT, {"markdown": f"# {args['title']}"}),
+        _widget("alarm", 0, TITLE_HEIGHT, 2 * WIDTH, ALARMS_HEIGHT, {"title": "Alarms", "alarms": shown}),
     ]
+    below = TITLE_HEIGHT + ALARMS_HEIGHT
+    placed = [
+        _widget("metric", WIDTH * (i % 2), below + HEIGHT * (i // 2), WIDTH, HEIGHT, chart)
+        for i, chart in enumerate(charts)
+    ]
+    return {"widgets": [*top, *placed]}
+
+
+def _serving(args: ObservabilityArgs, region: str) -> list[Json]:
+    endpoint = args.get("endpoint_name", "")
+    if not endpoint:
+        return []
+    waiting = ["AWS/SageMaker", "{}", "EndpointName", endpoint]  # a queue publishes no Invocations
+    serving = [*waiting, "VariantName", args.get("variant", "AllTraffic")]
+    asked = (
+        _chart("Waiting requests", region, [_metric(waiting, "ApproximateBacklogSize", "Maximum")])
+        if args.get("queued")
+        else _chart("Requests", region, [_metric(serving, "Invocations", "Sum")])
+    )
+    errors = [_metric(serving, f"Invocation{kind}Errors", "Sum") for kind in ("4XX", "5XX")]
+    latency = [_metric(serving, "ModelLatency", share) for share in ("p50", "p99")]
+    return [asked, _chart("Errors", region, errors), _chart("Latency, µs", region, latency)]
+
+
+def _drift(args: ObservabilityArgs, region: str) -> list[Json]:
+    looked = ["AIFactory", "{}", "project", args["project"], "stage", args["stage"]]
+    wanted = {
+        "Drift (1: found)": "drift",
+        "Shift of the predictions (1: as much as allowed)": "prediction_shift",
+    }
+    return [_chart(title, region, [_metric(looked, name, "Maximum")]) for title, name in wanted.items()]
+
+
+def _runs(args: ObservabilityArgs, region: str) -> list[Json]:
+    found = []
     for title, pipeline in args.get("pipelines", {}).items():
         runs = ["AWS/Sagemaker/ModelBuildingPipeline", "{}", "PipelineName", pipeline]
-        charts.append(
-            _chart(
-                f"Runs: {title}", region, [_metric(runs, f"Execution{kind}", "Sum") for kind in ("Succeeded", "Failed")]
-            )
-        )
-    widgets = [
-        {
-            "type": "text",
-            "x": 0,
-            "y": 0,
-            "width": 2 * WIDTH,
-            "height": 1,
-            "properties": {"markdown": f"# {args['title']}"},
-        },
-        {
-            "type": "alarm",
-            "x": 0,
-            "y": 1,
-            "width": 2 * WIDTH,
-            "height": 3,
-            "properties": {"title": "Alarms", "alarms": [alarms + n for n in args.get("alarm_names", ())]},
-        },
-    ]
-    for i, chart in enumerate(charts):
-        place = {"x": WIDTH * (i % 2), "y": 4 + HEIGHT * (i // 2), "width": WIDTH, "height": HEIGHT}
-        widgets.append({"type": "metric", **place, "properties": chart})
-    return {"widgets": widgets}
+        ends = [_metric(runs, f"Execution{end}", "Sum") for end in ("Succeeded", "Failed")]
+        found.append(_chart(f"Runs: {title}", region, ends))
+    return found
+
+
+def _widget(kind: str, x: int, y: int, width: int, height: int, properties: Json) -> Json:
+    return {"type": kind, "x": x, "y": y, "width": width, "height": height, "properties": properties}
 
 
 def _metric(parts: Sequence[Any], name: str, stat: str) -> list[Any]:
     return [name if p == "{}" else p for p in parts] + [{"stat": stat}]
 
 
-def _chart(title: str, region: str, metrics: list[list[Any]]) -> dict[str, Any]:
+def _chart(title: str, region: str, metrics: list[list[Any]]) -> Json:
     return {"title": title, "region": region, "view": "timeSeries", "period": 300, "metrics": metrics}

@@ -8,9 +8,8 @@ AWS: "AWS Step Functions: transforming data with JSONata", "ListPipelineExecutio
 
 from __future__ import annotations
 
-import hashlib
 import json
-from typing import Any, NotRequired
+from typing import NotRequired
 
 import pulumi
 import pulumi_aws as aws
@@ -23,10 +22,8 @@ from ai_factory_infra.metric_alarms import executions_failed, letters_waiting, m
 from ai_factory_infra.pipeline_parts import role
 from ai_factory_infra.policies import Statement
 from ai_factory_infra.problems import Problems
+from ai_factory_infra.retrain_definition import door_definition
 from ai_factory_infra.schedules import ScheduleError, eventbridge
-
-HOUR = 3_600_000  # milliseconds
-SAME_START = 600_000  # two requests within the same ten minutes are one, whatever each of them saw
 
 
 class RetrainTriggerArgs(RoleInputs):
@@ -113,7 +110,21 @@ class RetrainTrigger(pulumi.ComponentResource):
             opts=self._child,
         )
         who = self._role("drift", "events.amazonaws.com", [self._may_open()])
-        letters = aws.sqs.QueuePolicy(
+        letters = self._let_rule_leave(queue, rule)
+        aws.cloudwatch.EventTarget(
+            f"{self._name}-drift",
+            rule=rule.name,
+            arn=self.door_arn,
+            role_arn=who.arn,
+            input=json.dumps({"reason": "drift"}),
+            retry_policy={"maximum_retry_attempts": 3, "maximum_event_age_in_seconds": 3600},
+            dead_letter_config={"arn": queue.arn},
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[letters]),
+        )
+
+    def _let_rule_leave(self, queue: aws.sqs.Queue, rule: aws.cloudwatch.EventRule) -> aws.sqs.QueuePolicy:
+        """EventBridge leaves what it cannot deliver under the queue's own policy, not under a role."""
+        return aws.sqs.QueuePolicy(
             f"{self._name}-undelivered",
             queue_url=queue.url,
             policy=pulumi.Output.json_dumps(
@@ -132,16 +143,6 @@ class RetrainTrigger(pulumi.ComponentResource):
                 }
             ),
             opts=self._child,
-        )
-        aws.cloudwatch.EventTarget(
-            f"{self._name}-drift",
-            rule=rule.name,
-            arn=self.door_arn,
-            role_arn=who.arn,
-            input=json.dumps({"reason": "drift"}),
-            retry_policy={"maximum_retry_attempts": 3, "maximum_event_age_in_seconds": 3600},
-            dead_letter_config={"arn": queue.arn},
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[letters]),
         )
 
     def _start_on_schedule(self, cron: str, queue: aws.sqs.Queue) -> None:
@@ -178,67 +179,6 @@ class RetrainTrigger(pulumi.ComponentResource):
                 parent=self,
                 tells_end=False,
             )
-
-
-def door_definition(pipeline_name: str, cooldown_hours: int, max_runs_per_day: int) -> dict[str, Any]:
-    """The state machine: look at the runs, refuse with a reason, or start one. Input: `{"reason": "drift" | …}`."""
-    runs = "$states.result.PipelineExecutionSummaries"
-
-    def look(keep: str, after: str | None, then: str) -> dict[str, Any]:
-        arguments = {
-            "PipelineName": pipeline_name,
-            "SortBy": "CreationTime",
-            "SortOrder": "Descending",
-            "MaxResults": 100,
-        }
-        return {
-            "Type": "Task",
-            "Resource": "arn:aws:states:::aws-sdk:sagemaker:listPipelineExecutions",
-            "Arguments": arguments | ({"CreatedAfter": after} if after else {}),
-            "Assign": {keep: f"{{% $count({runs}) %}}"}
-            if after
-            else {keep: f"{{% $count({runs}[PipelineExecutionStatus in ['Executing', 'Stopping']]) %}}"},
-            "Output": "{% $states.input %}",
-            "Retry": [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 5, "MaxAttempts": 5, "BackoffRate": 2}],
-            "Next": then,
-        }
-
-    def since(hours: int) -> str:
-        return f"{{% $fromMillis($millis() - {hours * HOUR}) %}}"
-
-    def refuse(why: str) -> dict[str, Any]:
-        return {"Type": "Succeed", "Output": {"started": False, "because": why}}
-
-    token = f"retrain-{hashlib.sha256(pipeline_name.encode()).hexdigest()[:24]}-"
-    states = {
-        "LookForRunUnderWay": look("running", None, "LookAtCooldown"),
-        "LookAtCooldown": look("lately", since(cooldown_hours), "LookAtDay"),
-        "LookAtDay": look("today", since(24), "Decide"),
-        "Decide": {
-            "Type": "Choice",
-            "Choices": [
-                {"Condition": "{% $running > 0 %}", "Next": "RunUnderWay"},
-                {"Condition": "{% $states.input.reason = 'drift' and $lately > 0 %}", "Next": "CoolingDown"},
-                {"Condition": f"{{% $today >= {max_runs_per_day} %}}", "Next": "EnoughForToday"},
-            ],
-            "Default": "Start",
-        },
-        "RunUnderWay": refuse("a run is under way"),
-        "CoolingDown": refuse(f"a run was made within {cooldown_hours} hours"),
-        "EnoughForToday": refuse(f"{max_runs_per_day} runs were made within 24 hours"),
-        "Start": {
-            "Type": "Task",
-            "Resource": "arn:aws:states:::aws-sdk:sagemaker:startPipelineExecution",
-            "Arguments": {
-                "PipelineName": pipeline_name,
-                "PipelineExecutionDescription": "{% 'Started by ' & $states.input.reason %}",
-                "ClientRequestToken": f"{{% '{token}' & $string($floor($millis() / {SAME_START})) %}}",
-            },
-            "Retry": [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 5, "MaxAttempts": 5, "BackoffRate": 2}],
-            "End": True,
-        },
-    }
-    return {"QueryLanguage": "JSONata", "StartAt": "LookForRunUnderWay", "States": states}
 
 
 def check(name: str, args: RetrainTriggerArgs) -> None:

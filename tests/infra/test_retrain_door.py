@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from ai_factory_infra.retrain_trigger import door_definition
+from ai_factory_infra.retrain_definition import door_definition
 from jsonata import Jsonata
 
 HOUR = 3600
@@ -133,7 +133,7 @@ def test_two_that_see_no_run_at_the_same_moment_start_one(monkeypatch: pytest.Mo
 
 def test_the_guard_is_what_stops_the_storm(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without its conditions the same day of alarms starts a run each time: the tests above would notice."""
-    import ai_factory_infra.retrain_trigger as module
+    import ai_factory_infra.retrain_definition as module
 
     guarded = door_definition
 
