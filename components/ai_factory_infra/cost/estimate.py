@@ -9,12 +9,14 @@ from pathlib import Path
 
 from ai_factory_infra.automation.programs import programs
 from ai_factory_infra.automation.progress import kind_of
-from ai_factory_infra.cost.items import Item, items_of
+from ai_factory_infra.cost.items import items_of
+from ai_factory_infra.cost.lines import Item
 from ai_factory_infra.cost.price_table import SHIPPED, PriceTable, price_table
 
 LEFT_OUT = (
-    "data transfer, requests to S3, KMS, SNS, SQS, EventBridge, Lambda and Step Functions, volumes of endpoints and jobs, autoscaling beyond the "
-    "machines it starts with, free tiers, taxes, discounts, and whatever people run by hand"
+    "data transfer, what passes through serverless endpoints, requests to S3, KMS, SNS, SQS, EventBridge, Lambda and Step Functions, volumes of "
+    "endpoints and jobs, autoscaling beyond the machines it starts with, metrics that no alarm looks at, runs that drift or a person starts beside "
+    "a schedule, free tiers, taxes, discounts, and whatever people run by hand"
 )
 RELEASE = "estimate"  # a model that is not there; without any there is no endpoint to price
 
