@@ -9,6 +9,7 @@ import pytest
 import typer.main
 import yaml
 from ai_factory_spec.usecase import UseCase
+from helpers_generator import plan_of
 
 ROOT = Path(__file__).resolve().parents[1]
 PLAYBOOKS = ROOT / "playbooks"
@@ -38,6 +39,27 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         if not target.exists() or (anchor and anchor not in anchors(target)):
             dead.append(link)
     assert dead == []
+
+
+@pytest.mark.parametrize("architecture", [m.parent.name for m in MANIFESTS if m.parts[-3] == "architectures"])
+def test_every_link_of_a_page_leads_somewhere_in_a_repository_too(architecture: str) -> None:
+    """A blueprint brings some of the pages along as docs/; what they link to must come along."""
+    plan = plan_of(ROOT / "blueprints", architecture=architecture)
+    brought = {page for layer in plan.layers for page in layer.blueprint.docs}
+    assert len(brought) > 5
+    linked = {
+        (page, link.partition("#")[0])
+        for page in brought
+        for link in LINK.findall((PLAYBOOKS / page).read_text(encoding="utf-8"))
+        if not link.startswith(("https://", "http://", "mailto:", "#"))
+    }
+    assert [f"{page} -> {file}" for page, file in sorted(linked) if file not in brought] == []
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (PLAYBOOKS / "README.md").read_text(encoding="utf-8")
+    pages = [str(p.relative_to(PLAYBOOKS)) for p in sorted(PLAYBOOKS.rglob("*.md")) if p.name != "README.md"]
+    assert [page for page in pages if f"]({page})" not in index] == []
 
 
 def test_every_blueprint_is_named_in_a_playbook() -> None:
