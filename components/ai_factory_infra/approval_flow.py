@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import NotRequired, TypedDict
+from typing import NotRequired
 
 import pulumi
 import pulumi_aws as aws
 
 from ai_factory_infra.account import Account
 from ai_factory_infra.approval_definition import NEEDED, RELEASED, SOURCE, TAKEN_BACK, approval_definition
-from ai_factory_infra.execution_role import ExecutionRole
+from ai_factory_infra.inputs import RoleInputs
 from ai_factory_infra.limits import LOGICAL_NAME
 from ai_factory_infra.metric_alarms import executions_failed, metric_alarm
+from ai_factory_infra.pipeline_parts import role
 from ai_factory_infra.policies import Statement
 from ai_factory_infra.problems import Problems
 
@@ -31,17 +32,17 @@ WORDS = {
 }
 
 
-class ApprovalFlowArgs(TypedDict):
+class ApprovalFlowArgs(RoleInputs):
     """`group`: the model package group. `trainers`: what the names of roles begin with that may never approve.
 
-    `hours`: how long the second person has, 72 by default, at most a week.
+    `hours`: how long the second person has, 72 by default, at most a week. `role_arns`: roles that exist, for the parts `flow`
+    (the state machine) and `begin` (what starts it).
     """
 
     group: str
     alerts_topic_arn: pulumi.Input[str]
     trainers: Sequence[str]
     hours: NotRequired[int]
-    permissions_boundary_arn: NotRequired[pulumi.Input[str] | None]
 
 
 class ApprovalFlow(pulumi.ComponentResource):
@@ -58,7 +59,7 @@ class ApprovalFlow(pulumi.ComponentResource):
         self._name, self._args, self._child = name, args, pulumi.ResourceOptions(parent=self)
         flow = aws.sfn.StateMachine(
             name,
-            role_arn=self._role("flow", "states.amazonaws.com", self._may()).arn,
+            role_arn=role(self, name, "flow", self._may(), args, "states.amazonaws.com").arn,
             type="STANDARD",
             definition=json.dumps(approval_definition(args["group"], args["trainers"], args.get("hours", 72))),
             opts=self._child,
@@ -68,14 +69,6 @@ class ApprovalFlow(pulumi.ComponentResource):
         self._tell_people()
         self._alarm(flow)
         self.register_outputs({"flow_arn": self.flow_arn})
-
-    def _role(self, part: str, service: str, statements: list[Statement]) -> ExecutionRole:
-        boundary = self._args.get("permissions_boundary_arn")
-        return ExecutionRole(
-            f"{self._name}-{part}",
-            {"service": service, "statements": statements, "permissions_boundary_arn": boundary},
-            opts=self._child,
-        )
 
     def _may(self) -> list[Statement]:
         account = Account.of(self)
@@ -117,7 +110,7 @@ class ApprovalFlow(pulumi.ComponentResource):
             f"{self._name}-begin",
             rule=rule.name,
             arn=self.flow_arn,
-            role_arn=self._role("begin", "events.amazonaws.com", [start]).arn,
+            role_arn=role(self, self._name, "begin", [start], self._args, "events.amazonaws.com").arn,
             retry_policy={"maximum_retry_attempts": 10, "maximum_event_age_in_seconds": 86_400},
             opts=self._child,
         )

@@ -10,26 +10,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, NotRequired, TypedDict
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 
 from ai_factory_infra.account import Account
-from ai_factory_infra.execution_role import ExecutionRole
+from ai_factory_infra.inputs import RoleInputs
 from ai_factory_infra.limits import LOGICAL_NAME
 from ai_factory_infra.metric_alarms import executions_failed, metric_alarm
+from ai_factory_infra.pipeline_parts import role
+from ai_factory_infra.policies import Statement
 from ai_factory_infra.problems import Problems
 
 
-class ChallengerGuardArgs(TypedDict):
-    """`endpoint_name`: whose variant it is. `alarms`: the names of the alarms that speak against `variant`, of the same account."""
+class ChallengerGuardArgs(RoleInputs):
+    """`endpoint_name`: whose variant it is. `alarms`: the names of the alarms that speak against `variant`, of the same account.
+
+    `role_arns`: roles that exist, for the parts `hand` (the state machine) and `ear` (what starts it).
+    """
 
     endpoint_name: pulumi.Input[str]
     variant: str
     alarms: Sequence[str]
     alerts_topic_arn: pulumi.Input[str]
-    permissions_boundary_arn: NotRequired[pulumi.Input[str] | None]
 
 
 class ChallengerGuard(pulumi.ComponentResource):
@@ -50,25 +54,15 @@ class ChallengerGuard(pulumi.ComponentResource):
     def _machine(self) -> aws.sfn.StateMachine:
         account = Account.of(self)
         endpoint = pulumi.Output.from_input(self._args["endpoint_name"])
-        role = ExecutionRole(
-            f"{self._name}-hand",
-            {
-                "service": "states.amazonaws.com",
-                "statements": [
-                    {
-                        "sid": "ChangeWeights",
-                        "why": "it sets the weight of one variant of one endpoint to 0",
-                        "actions": ["sagemaker:UpdateEndpointWeightsAndCapacities"],
-                        "resources": [endpoint.apply(lambda n: account.arn("sagemaker", f"endpoint/{n.lower()}"))],
-                    }
-                ],
-                "permissions_boundary_arn": self._args.get("permissions_boundary_arn"),
-            },
-            opts=self._child,
-        )
+        change: Statement = {
+            "sid": "ChangeWeights",
+            "why": "it sets the weight of one variant of one endpoint to 0",
+            "actions": ["sagemaker:UpdateEndpointWeightsAndCapacities"],
+            "resources": [endpoint.apply(lambda n: account.arn("sagemaker", f"endpoint/{n.lower()}"))],
+        }
         return aws.sfn.StateMachine(
             self._name,
-            role_arn=role.arn,
+            role_arn=role(self, self._name, "hand", [change], self._args, "states.amazonaws.com").arn,
             type="STANDARD",
             definition=endpoint.apply(lambda n: json.dumps(guard_definition(n, self._args["variant"]))),
             opts=self._child,
@@ -86,27 +80,17 @@ class ChallengerGuard(pulumi.ComponentResource):
             event_pattern=json.dumps(pattern),
             opts=self._child,
         )
-        role = ExecutionRole(
-            f"{self._name}-ear",
-            {
-                "service": "events.amazonaws.com",
-                "statements": [
-                    {
-                        "sid": "StartGuard",
-                        "why": "it starts this one state machine",
-                        "actions": ["states:StartExecution"],
-                        "resources": [self.machine_arn],
-                    }
-                ],
-                "permissions_boundary_arn": self._args.get("permissions_boundary_arn"),
-            },
-            opts=self._child,
-        )
+        start: Statement = {
+            "sid": "StartGuard",
+            "why": "it starts this one state machine",
+            "actions": ["states:StartExecution"],
+            "resources": [self.machine_arn],
+        }
         aws.cloudwatch.EventTarget(
             self._name,
             rule=rule.name,
             arn=self.machine_arn,
-            role_arn=role.arn,
+            role_arn=role(self, self._name, "ear", [start], self._args, "events.amazonaws.com").arn,
             retry_policy={"maximum_retry_attempts": 20, "maximum_event_age_in_seconds": 3600},
             opts=self._child,
         )

@@ -1,23 +1,29 @@
 """A stack's configuration as one frozen, typed value: `load` reads it and reports every problem at once.
 
-A program states what it reads as a dataclass whose fields are made by `text`, `choice`, `number`, `whole`, `flag`, `names`
-and `pairs`:
+A program states what it reads as a dataclass whose fields are made by `text`, `choice`, `number`, `whole`, `flag`, `names`,
+`pairs` and `roles`:
 
     @dataclass(frozen=True, slots=True)
     class Config(StackConfig):
         monthly_budget: float = number(1, 1_000_000)
 
-A field without a default is required, so a misspelt key cannot pass unnoticed.
+A field without a default is required, and a key of the project that no field reads is refused, so a misspelt key cannot pass
+unnoticed. What a program reads for itself is a field of its Config as well.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 import pulumi
+from ai_factory_spec.suggest import did_you_mean
+from pulumi.runtime import config as given_to_program
+
+from ai_factory_infra.regions import SAGEMAKER, lacks
 
 STAGES = ("dev", "staging", "prod")
 REQUIRED = object()
@@ -97,11 +103,33 @@ def pairs(pattern: str, allowed: str, *keys: str) -> Any:
     def read(raw: str) -> dict[str, str]:
         entries = [entry.strip().partition("=") for entry in raw.split(",") if entry.strip()]
         found = {name.strip(): value.strip() for name, _, value in entries}
-        if not all(re.fullmatch(pattern, value) for value in found.values()) or (keys and set(found) - set(keys)):
-            raise ValueError(allowed)
+        strange = sorted(set(found) - set(keys)) if keys else []
+        if strange or not all(re.fullmatch(pattern, value) for value in found.values()):
+            raise ValueError(allowed + "".join(did_you_mean(name, keys) for name in strange))
         return found
 
     return _setting(read, "")
+
+
+def roles(*parts: str) -> Any:
+    """Roles that exist, by the part of the stack that assumes them; a part that is not named gets a role of its own."""
+    written = ", ".join(f"{part}=ARN" for part in parts)
+    return pairs(
+        r"arn:[\w-]+:iam::\d{12}:role/.+", f"roles that exist, by the part that assumes them: {written}", *parts
+    )
+
+
+def aws_region() -> Any:
+    """A region in which AWS has what every stack needs, of the partition that the components are written for."""
+
+    def read(raw: str) -> str:
+        if not re.fullmatch(r"[a-z]{2,4}(-[a-z]+)+-\d", raw):
+            raise ValueError("an AWS region such as eu-west-1")
+        if why := lacks(raw, SAGEMAKER, "SageMaker"):
+            raise ValueError(f"an AWS region with SageMaker; {why}")
+        return raw
+
+    return _setting(read, REQUIRED)
 
 
 # What `text` is given for values that several stacks read: the pattern and what it allows.
@@ -120,15 +148,12 @@ class StackConfig:
     """What every stack of a project reads."""
 
     project: str = text(SLUG, "1 to 40 lower-case letters, digits and hyphens")
-    region: str = text(r"[a-z]{2}(-[a-z]+)+-\d", "an AWS region such as eu-west-1")
+    region: str = aws_region()
     account: str = text(r"|\d{12}", "twelve digits in quotes, or empty: then no account is refused", default="")
     organization: str = text(r"|[A-Za-z0-9_.-]+", "whose stacks are read, or empty: those of this one's", default="")
     risk_tier: str = choice("low", "medium", "high")
     emulator: str = text(r"|http://127\.0\.0\.1:\d+", "an AWS emulator on this machine, or empty", default="")
     permissions_boundary_arn: str = text(r"|arn:[\w-]+:iam::\d{12}:policy/.+", "the ARN of an IAM policy", default="")
-    role_arns: Mapping[str, str] = pairs(
-        r"arn:[\w-]+:iam::\d{12}:role/.+", "roles that exist, by the part that assumes them: job=ARN, run=ARN"
-    )
 
 
 def load(kind: type[C]) -> C:
@@ -145,6 +170,7 @@ def load(kind: type[C]) -> C:
             values[entry.name] = entry.metadata["read"](default if raw is None else raw)
         except ValueError as allowed:
             problems.append(f"{entry.name}: got {raw!r}; allowed: {allowed}")
+    problems += _unread({entry.name for entry in fields(kind)})
     project = str(values.get("project", ""))
     if project and not pulumi.get_project().startswith(f"{project}-"):
         # Names begin with the project: another one would make everything anew beside what there is, and delete that.
@@ -158,3 +184,18 @@ def load(kind: type[C]) -> C:
             f"The configuration of {pulumi.get_project()}, stack {pulumi.get_stack()}, is not valid:\n{lines}"
         )
     return kind(**values)
+
+
+def _unread(known: set[str]) -> list[str]:
+    """A problem for each key of the project that no field reads: what it should have said would be ignored."""
+    held: object = (
+        given_to_program.CONFIG
+    )  # in older releases of Pulumi a plain mapping; there is no public list of keys
+    own = held.get() if isinstance(held, ContextVar) else held
+    given: set[str] = {*given_to_program.get_config_env(), *(own if isinstance(own, Mapping) else ())}
+    prefix = f"{pulumi.get_project()}:"
+    return [
+        f"{key}: no setting of this stack{did_you_mean(key, known)}"
+        for key in sorted(k.removeprefix(prefix) for k in given if k.startswith(prefix))
+        if key not in known
+    ]

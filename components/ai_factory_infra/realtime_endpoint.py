@@ -48,7 +48,8 @@ class RealtimeEndpointArgs(MachineEndpointArgs):
     """`challenger_data`: a second version, as `model_data`; it takes the strategy `shadow` or `ab`.
 
     `captures`: where requests are kept, for the monitor. `capture_percent`: how many of them, 100 by default; 0 keeps none.
-    `requests_per_instance`: a minute, before another machine is started.
+    `requests_per_instance`: a minute, before another machine is started. `role_arns`: beside `container` the parts `hand` and
+    `ear` of the challenger's guard.
     """
 
     captures: Folder
@@ -138,6 +139,7 @@ class RealtimeEndpoint(pulumi.ComponentResource):
                     "alarms": [f"{self._name}-new-{what}" for what in ("errors", "latency")],
                     "alerts_topic_arn": self._args["alerts_topic_arn"],
                     "permissions_boundary_arn": self._args.get("permissions_boundary_arn"),
+                    "role_arns": self._args.get("role_arns", {}),
                 },
                 opts=pulumi.ResourceOptions(parent=self, depends_on=alarms),
             )

@@ -163,3 +163,11 @@ def test_the_share_of_a_b_test_has_bounds() -> None:
     Rollout("ab", 60).check(problems, "rollout", 1)
     with pytest.raises(pulumi.InputPropertiesError, match=r"rollout\.step_percent: got 60; AWS allows 1 to 50"):
         problems.stop()
+
+
+def test_the_guard_runs_as_roles_that_exist() -> None:
+    role = "arn:aws:iam::123456789012:role/mine"
+    found = serving("ab", role_arns=f"container={role}, hand={role}, ear={role}")
+    assert [r.name for r in found.of("aws:iam/role:Role")] == []
+    assert found.only(MACHINE).inputs["roleArn"] == role
+    assert role in [t.inputs.get("roleArn") for t in found.of("aws:cloudwatch/eventTarget:EventTarget")]

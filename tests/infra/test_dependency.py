@@ -125,7 +125,7 @@ def test_a_part_of_a_pipeline_takes_the_role_it_is_brought_and_the_others_get_th
 KEYS = ", ".join(f"{kind}={KEY}" for kind in ("data", "alerts", "logs"))
 BROUGHT = {
     "foundation": {"key_arns": KEYS, "data_bucket": "lake", "artifacts_bucket": "models", "captures_bucket": "asked", "network": "skip"},
-    "registry": {k: v for k, v in BROUGHT_REGISTRY.items() if k != "mode"},
+    "registry": {**{k: v for k, v in BROUGHT_REGISTRY.items() if k != "mode"}, "role_arns": f"flow={ROLE}, begin={ROLE}"},
     "training": {"role_arns": f"job={ROLE}, run={ROLE}, door={ROLE}, drift={ROLE}"},
     "serving": {"release": "1", "role_arns": f"container={ROLE}"},
     "monitoring": {"role_arns": f"job={ROLE}, run={ROLE}, start={ROLE}"},
@@ -136,9 +136,7 @@ def test_a_stage_stands_on_keys_buckets_network_and_roles_that_exist() -> None:
     found = run_stage(rendered(architecture="realtime") / "infra", "dev", config=BROUGHT)
     made_types = {r.type for stack in found.values() for r in stack.resources}
     assert not made_types & {"aws:kms/key:Key", "aws:ec2/vpc:Vpc", "aws:ecr/repository:Repository"}
-    assert [
-        r.name for stack in found.values() for r in stack.of("aws:iam/role:Role") if "-approval" not in r.name
-    ] == []
+    assert [r.name for stack in found.values() for r in stack.of("aws:iam/role:Role")] == []
     assert [b.name for b in found["foundation"].of("aws:s3/bucket:Bucket")] == ["churn-dev-accesses"]
     assert found["foundation"].outputs["data_bucket"] == "lake"
     assert found["serving"].only("aws:sagemaker/model:Model").inputs["executionRoleArn"] == ROLE

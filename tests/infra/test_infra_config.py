@@ -10,6 +10,7 @@ from ai_factory_infra.testing import Registered, run_program
 from helpers_infra import registered, rendered
 
 FOUNDATION = "foundation"
+ROLE = "arn:aws:iam::123456789012:role/mine"
 
 
 def run(stack: str, config: Mapping[str, str], stage: str = "dev", architecture: str = "realtime") -> Registered:
@@ -86,3 +87,51 @@ def test_a_stack_that_reads_what_another_does_not_export_stops() -> None:
 
 def test_the_organization_of_the_references_can_be_set() -> None:
     assert run("registry", {"organization": "acme"}).reads == ["acme/churn-foundation/dev"]
+
+
+# ------------------------------------------------------------------ keys that nobody reads
+
+
+def test_a_misspelt_key_is_refused_with_the_one_that_was_meant() -> None:
+    with pytest.raises(ConfigError) as caught:
+        run(FOUNDATION, {"acount": "111111111111", "databucket": "mine", "zebra": "1", "alert_email": "nobody"})
+    said = str(caught.value)
+    assert "acount: no setting of this stack; did you mean 'account'?" in said
+    assert "databucket: no setting of this stack; did you mean 'data_bucket'?" in said
+    assert "zebra: no setting of this stack\n" in said + "\n"
+    assert "alert_email: got 'nobody'" in said
+
+
+def test_a_misspelt_key_is_found_where_pulumi_hands_settings_on_by_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PULUMI_CONFIG", '{"churn-foundation:acount": "111111111111", "other:acount": "1"}')
+    with pytest.raises(ConfigError, match=r"acount: no setting of this stack") as caught:
+        run(FOUNDATION, {})
+    assert str(caught.value).count("no setting of this stack") == 1
+
+
+@pytest.mark.parametrize("architecture", ["realtime", "batch"])
+def test_a_role_for_a_part_that_a_stack_has_not_is_refused(architecture: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        run("training", {"role_arns": f"jobb={ROLE}, run={ROLE}"}, architecture=architecture)
+    assert "allowed: roles that exist, by the part that assumes them: job=ARN, run=ARN" in str(caught.value)
+    assert "did you mean 'job'?" in str(caught.value)
+
+
+# ------------------------------------------------------------------ where the stacks may be
+
+STACKS = ("foundation", "registry", "serving", "training", "monitoring")
+
+
+@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("region", ["xx-moon-1", "us-east-9"])
+def test_a_region_without_the_services_is_refused_by_every_stack(stack: str, region: str) -> None:
+    with pytest.raises(ConfigError, match=f"AWS has no SageMaker in {region}; nearest: "):
+        run(stack, {"region": region}, architecture="batch")
+
+
+@pytest.mark.parametrize(("region", "partition"), [("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")])
+def test_a_region_of_another_partition_is_refused_with_the_reason(region: str, partition: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{region} is of the partition {partition} .*written for the partition aws"):
+        run(FOUNDATION, {"region": region})

@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ai_factory_infra.automation.backend import refuse_without_passphrase
+from ai_factory_infra.automation.programs import programs
+from ai_factory_infra.errors import StateUnusable
 from helpers_automation import ACCOUNT, command, emulator, pulumi_that_counts, signed_in, write_programs
 from helpers_infra import STACKS
 
@@ -70,6 +73,32 @@ def test_a_bucket_for_the_state_needs_something_that_encrypts_secrets(tmp_path: 
     assert "nothing encrypts the secrets of foundation" in done.stderr
     assert "PULUMI_CONFIG_PASSPHRASE" in done.stderr
     assert calls.read_text(encoding="utf-8").split() == ["version"]
+
+
+@pytest.mark.parametrize("also", [{}, {"PULUMI_CONFIG_PASSPHRASE_FILE": "/etc/hostname"}], ids=["alone", "with a file"])
+def test_an_empty_passphrase_is_none(tmp_path: Path, aws: str, also: dict[str, str]) -> None:
+    """What a workflow hands on for a secret that was never set; the variable wins over the file even then."""
+    write_programs(tmp_path / "infra")
+    calls = pulumi_that_counts(tmp_path / "bin")
+    state = {"PULUMI_BACKEND_URL": "s3://state", "PULUMI_CONFIG_PASSPHRASE": "", **also}
+    done = command("up", cwd=tmp_path, path=str(tmp_path / "bin"), **signed_in(aws), **state)
+    assert done.returncode == 1
+    assert "nothing encrypts the secrets of foundation: PULUMI_CONFIG_PASSPHRASE is empty." in done.stderr
+    assert calls.read_text(encoding="utf-8").split() == ["version"]
+
+
+@pytest.mark.parametrize(("holds", "said"), [(None, "holds no passphrase"), ("\n", "holds no passphrase"), ("x", "")])
+def test_a_passphrase_may_come_from_a_file_that_holds_one(tmp_path: Path, holds: str | None, said: str) -> None:
+    found = programs(write_programs(tmp_path / "infra"), "dev")
+    file = tmp_path / "passphrase"
+    if holds is not None:
+        file.write_text(holds, encoding="utf-8")
+    given = {"PULUMI_CONFIG_PASSPHRASE_FILE": str(file)}
+    if not said:
+        refuse_without_passphrase(found, "s3://state", given)
+        return
+    with pytest.raises(StateUnusable, match=said):
+        refuse_without_passphrase(found, "s3://state", given)
 
 
 @pytest.mark.parametrize("target", ["infra-preview", "infra-up", "infra-destroy"])

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from ai_factory_infra.automation.programs import programs
+from ai_factory_infra.config import ConfigError
 from ai_factory_infra.landing_job import READABLE
 from ai_factory_infra.testing import Registered, run_program
 from helpers_infra import STAGES, bake, render
@@ -72,6 +73,15 @@ def test_every_stage_makes_the_stack_and_no_policy_allows_more_than_it_names(
 def test_a_preview_of_nothing_made_yet_registers_the_same(project: Project) -> None:
     made, planned = project.run().resources, project.run(preview=True).resources
     assert sorted((r.type, r.name) for r in planned) == sorted((r.type, r.name) for r in made)
+
+
+def test_every_role_of_the_stack_can_be_one_that_exists(project: Project) -> None:
+    role = "arn:aws:iam::123456789012:role/mine"
+    parts = ["job", "crawler", "clock", "trail", *(["delivery", "function"] if project.streams else [])]
+    found = project.run(curate_schedule="0 2 * * *", role_arns=", ".join(f"{part}={role}" for part in parts))
+    assert [r.name for r in found.of("aws:iam/role:Role")] == []
+    with pytest.raises(ConfigError, match=r"role_arns: .* did you mean 'crawler'\?"):
+        project.run(role_arns=f"crawlr={role}")
 
 
 def test_the_stack_comes_after_what_it_reads(project: Project) -> None:

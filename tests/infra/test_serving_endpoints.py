@@ -12,7 +12,7 @@ import pytest
 from ai_factory_infra import async_endpoint, realtime_endpoint, serverless_endpoint
 from ai_factory_infra.async_endpoint import AsyncEndpoint
 from ai_factory_infra.realtime_endpoint import RealtimeEndpoint
-from ai_factory_infra.regions import SAGEMAKER, SERVERLESS
+from ai_factory_infra.regions import SAGEMAKER, SERVERLESS, lacks
 from ai_factory_infra.rollout import FITTING, STRATEGIES, Rollout
 from ai_factory_infra.serverless_endpoint import ServerlessEndpoint
 from ai_factory_infra.testing import Registered, run_resources
@@ -276,7 +276,7 @@ BAD: list[tuple[str, Mapping[str, Any], str, str]] = [
     ("serverless", {"provisioned_concurrency": 21}, "provisioned_concurrency", "1 to max_concurrency (20)"),
     ("serverless", {"model_data": "s3://bucket/releases/1/"}, "model_data", "a serverless endpoint takes no folder"),
     ("serverless", {"rollout": Rollout("canary")}, "rollout.strategy", "canary does not fit an endpoint of mode serverless"),
-    ("serverless", {"region": "eu-central-2"}, "region", "no serverless inference; nearest: eu-central-1"),
+    ("serverless", {"region": "eu-central-2"}, "region", "no serverless inference in eu-central-2; nearest: eu-central-1"),
     ("async", {"rollout": Rollout("shadow")}, "rollout.strategy", "shadow does not fit an endpoint of mode async"),
     ("async", {"rollout": Rollout("canary")}, "rollout.strategy", "needs 2 or more; got 0"),
     ("async", {"max_instances": 0}, "max_instances", "at least 1: each update starts with one machine"),
@@ -333,8 +333,13 @@ def test_every_strategy_is_judged_for_every_mode() -> None:
 
 
 def test_no_region_that_has_the_service_is_refused() -> None:
-    session = get_session()
-    partitions = ("aws", "aws-cn", "aws-us-gov")
-    known = {r for p in partitions for r in session.get_available_regions("sagemaker", partition_name=p)}
-    assert known <= SAGEMAKER
+    assert set(get_session().get_available_regions("sagemaker", partition_name="aws")) <= SAGEMAKER
     assert SERVERLESS < SAGEMAKER
+
+
+def test_a_region_of_another_partition_is_refused_with_the_reason() -> None:
+    session = get_session()
+    for partition in ("aws-cn", "aws-us-gov", "aws-eusc"):
+        for region in session.get_available_regions("sagemaker", partition_name=partition):
+            assert f"is of the partition {partition}" in lacks(region, SAGEMAKER, "SageMaker")
+    assert "components are written for the partition aws" in refusal("realtime", region="cn-north-1")["region"]

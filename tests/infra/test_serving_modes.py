@@ -85,7 +85,6 @@ def test_it_stands_up_before_there_is_a_model_and_a_preview_says_the_same(mode: 
         ("async", {"rollout_strategy": "shadow"}, "shadow does not fit an endpoint of mode async"),
         ("async", {"rollout_strategy": "ab"}, "ab does not fit an endpoint of mode async"),
         ("async", {"instance_type": "ml.g5.xlarge"}, "AWS refuses a volume key"),
-        ("realtime", {"region": "eu-mars-1"}, "AWS has no SageMaker"),
         ("serverless", {"region": "ap-southeast-7"}, "AWS has no serverless inference"),
     ],
 )

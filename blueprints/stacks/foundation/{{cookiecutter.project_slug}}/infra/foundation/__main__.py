@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pulumi
 from ai_factory_infra.alert_topic import AlertTopic
-from ai_factory_infra.config import BUCKET, StackConfig, choice, flag, load, names, number, pairs, text, whole
+from ai_factory_infra.config import BUCKET, StackConfig, choice, flag, load, names, number, pairs, roles, text, whole
 from ai_factory_infra.cost_guard import CostGuard
 from ai_factory_infra.dependency import MODES
 from ai_factory_infra.deploy_role import PROVIDERS, DeployRole
@@ -24,6 +24,10 @@ class Config(StackConfig):
 
     monthly_budget: float = number(0.01, 100_000_000)
     budget_scope: str = choice("account", "tag")
+    cost_anomalies: str = choice(*MODES, default="skip")
+    cost_anomaly_monitor_arn: str = text(r"|arn:[\w-]+:ce::\d{12}:anomalymonitor/.+", "the monitor's ARN", default="")
+    cost_anomaly_dollars: float = number(0.01, 1_000_000, default="20")
+    cost_tags: tuple[str, ...] = names(r"[\w .:/=+@-]{1,128}", "keys of tags, commas between")
     alert_email: str = text(r"|[^@\s]+@[^@\s]+", "one e-mail address, or empty")
     network: str = choice(*MODES)
     network_cidr: str = text(r"[\d.]+/\d+", "a private network, /16 to /24", default="10.60.0.0/20")
@@ -43,8 +47,13 @@ class Config(StackConfig):
     deploy_branch: str = text(r"[A-Za-z0-9_./-]+", "one branch", default="main")
     deploy_boundary_arn: str = text(r"|arn:[\w-]+:iam::\d{12}:policy/.+", "the ARN of an IAM policy", default="")
     state: str = text(default="")
+    state_key_arn: str = text(r"|arn:[\w-]+:kms:[\w-]+:\d{12}:key/.+", "the ARN of a KMS key, or empty", default="")
+    brought_arns: tuple[str, ...] = names(
+        r"arn:[\w-]+:[a-z0-9-]+:[\w-]*:\d*:.+", "ARNs of what other stacks bring along, commas between"
+    )
     stacks: tuple[str, ...] = names(r"[a-z]+", "the stacks' names, commas between")
     security_baseline: tuple[str, ...] = names("|".join(SERVICES), ", ".join(SERVICES))
+    role_arns: Mapping[str, str] = roles("flow")
 
 
 config = load(Config)
@@ -65,6 +74,10 @@ CostGuard(
         "project": config.project,
         "scope": config.budget_scope,
         "alerts_topic_arn": alerts.arn,
+        "anomalies": config.cost_anomalies,
+        "anomaly_monitor_arn": config.cost_anomaly_monitor_arn,
+        "anomaly_dollars": config.cost_anomaly_dollars,
+        "cost_tags": config.cost_tags,
     },
     stage.options,
 )
@@ -99,6 +112,7 @@ if config.repository:
         stage.named("deploy"),
         {
             "repository": config.repository,
+            "project": config.project,
             "stage": stage.name,
             "prefix": stage.prefix,
             "stacks": [s for s in config.stacks if s != "foundation"],
@@ -106,6 +120,18 @@ if config.repository:
             "provider": config.oidc_provider,
             "branch": config.deploy_branch,
             "state": config.state,
+            "state_key_arn": config.state_key_arn,
+            "brought_buckets": {
+                part: name
+                for part, name in (
+                    ("data", config.data_bucket),
+                    ("artifacts", config.artifacts_bucket),
+                    ("captures", config.captures_bucket),
+                )
+                if name
+            },
+            "brought_arns": config.brought_arns,
+            "role_key_arns": [keys.arns["alerts"]],
             "own_boundary_arn": config.deploy_boundary_arn,
             "permissions_boundary_arn": config.permissions_boundary_arn,
         },

@@ -6,15 +6,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
 from ai_factory_infra.audit_log import AuditLog
 from ai_factory_infra.batch_ingestion import BatchIngestion
 {%- if cookiecutter.architecture == "streaming" %}
-from ai_factory_infra.config import StackConfig, flag, load, number, text, whole
+from ai_factory_infra.config import StackConfig, flag, load, number, roles, text, whole
 {%- else %}
-from ai_factory_infra.config import StackConfig, flag, load, text, whole
+from ai_factory_infra.config import StackConfig, flag, load, roles, text, whole
 {%- endif %}
 from ai_factory_infra.stage import Stage
 {%- if cookiecutter.architecture == "streaming" %}
@@ -40,6 +41,7 @@ class Config(StackConfig):
     audit_days: int = whole(1, 3650)
     log_retention_days: int = whole(1, 3653)
     protect: bool = flag()
+    role_arns: Mapping[str, str] = roles({% if cookiecutter.architecture == "streaming" %}"delivery", "function", {% endif %}"job", "crawler", "clock", "trail")
 
 
 config = load(Config)
@@ -68,6 +70,7 @@ def stream(folder: str, quiet_minutes: int = 0) -> StreamIngestion:
             "log_retention_days": config.log_retention_days,
             "protect": config.protect,
             "permissions_boundary_arn": foundation.boundary(config.permissions_boundary_arn),
+            "role_arns": config.role_arns,
         },
         stage.options,
     )
@@ -92,6 +95,7 @@ consumer = StreamScoring(
         "refused_share": config.refused_share,
         "log_retention_days": config.log_retention_days,
         "permissions_boundary_arn": foundation.boundary(config.permissions_boundary_arn),
+        "role_arns": config.role_arns,
     },
     stage.options,
 )
@@ -108,6 +112,7 @@ table = BatchIngestion(
         "alerts_topic_arn": foundation["alerts_topic_arn"],
         "schedule": config.curate_schedule,
         "permissions_boundary_arn": foundation.boundary(config.permissions_boundary_arn),
+        "role_arns": config.role_arns,
     },
     stage.options,
 )
@@ -121,6 +126,7 @@ if config.audit:
             "log_retention_days": config.log_retention_days,
             "protect": config.protect,
             "permissions_boundary_arn": foundation.boundary(config.permissions_boundary_arn),
+            "role_arns": config.role_arns,
         },
         stage.options,
     )

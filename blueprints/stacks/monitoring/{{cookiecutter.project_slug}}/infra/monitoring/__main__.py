@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
-from ai_factory_infra.config import COMMAND, IMAGE_TAG, StackConfig, flag, load, text
+from ai_factory_infra.config import COMMAND, IMAGE_TAG, StackConfig, flag, load, roles, text
 from ai_factory_infra.drift_monitor import DriftMonitor, alarm_name, shift_alarm_name
 from ai_factory_infra.observability import Observability
 from ai_factory_infra.stage import Stage
@@ -25,6 +26,7 @@ class Config(StackConfig):
 {%- if mode == "serverless" %}
     rows: bool = flag(default="false")
 {%- endif %}
+    role_arns: Mapping[str, str] = roles("job", "run", "start")
 
 
 config = load(Config)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
 from ai_factory_infra.approval_flow import ApprovalFlow
-from ai_factory_infra.config import StackConfig, flag, load, names, text
+from ai_factory_infra.config import StackConfig, flag, load, names, roles, text
 from ai_factory_infra.model_registry import ModelRegistry
 from ai_factory_infra.stage import Stage
 
@@ -21,6 +22,7 @@ class Config(StackConfig):
     group_name: str = text(default="")
     repository_url: str = text(default="")
     repository_arn: str = text(default="")
+    role_arns: Mapping[str, str] = roles("flow", "begin")
 
 
 config = load(Config)
@@ -51,6 +53,7 @@ if config.two_persons:
             "trainers": [stage.named("training")],
             "alerts_topic_arn": foundation["alerts_topic_arn"],
             "permissions_boundary_arn": foundation.boundary(config.permissions_boundary_arn),
+            "role_arns": config.role_arns,
         },
         stage.options,
     )

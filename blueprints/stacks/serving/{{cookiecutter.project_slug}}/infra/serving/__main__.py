@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
 from ai_factory_infra.batch_inference import BatchInference
-from ai_factory_infra.config import COMMAND, IMAGE_TAG, RELEASE, StackConfig, load, text
+from ai_factory_infra.config import COMMAND, IMAGE_TAG, RELEASE, StackConfig, load, roles, text
 from ai_factory_infra.stage import Stage
 from ai_factory_infra.steps import Machine
 
@@ -22,6 +23,7 @@ class Config(StackConfig):
     release: str = text(*RELEASE)
     score_schedule: str = text()
     instance_type: str = text()
+    role_arns: Mapping[str, str] = roles("job", "run", "start")
 
 
 config = load(Config)
@@ -63,13 +65,14 @@ pulumi.export("pipeline", scoring.pipeline_name)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
 {%- if mode == "async" %}
 from ai_factory_infra.async_endpoint import AsyncEndpoint
 {%- endif %}
-from ai_factory_infra.config import IMAGE_TAG, RELEASE, StackConfig, choice, load, number, text, whole
+from ai_factory_infra.config import IMAGE_TAG, RELEASE, StackConfig, choice, load, number, roles, text, whole
 {%- if mode == "realtime" %}
 from ai_factory_infra.realtime_endpoint import RealtimeEndpoint
 {%- endif %}
@@ -112,6 +115,7 @@ class Config(StackConfig):
     capture_percent: int = whole(0, 100)
 {%- endif %}
     log_retention_days: int = whole(1, 3653)
+    role_arns: Mapping[str, str] = roles("container"{% if mode == "realtime" %}, "hand", "ear"{% endif %})
 
 
 config = load(Config)

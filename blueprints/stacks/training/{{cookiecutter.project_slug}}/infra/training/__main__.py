@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pulumi
-from ai_factory_infra.config import IMAGE_TAG, StackConfig, flag, load, text, whole
+from ai_factory_infra.config import IMAGE_TAG, StackConfig, flag, load, roles, text, whole
 from ai_factory_infra.drift_monitor import alarm_name
 from ai_factory_infra.retrain_trigger import RetrainTrigger
 from ai_factory_infra.stage import Stage
@@ -24,6 +25,7 @@ class Config(StackConfig):
     retrain_on_drift: bool = flag()
     cooldown_hours: int = whole(0, 8760)
     max_runs_per_day: int = whole(1, 100)
+    role_arns: Mapping[str, str] = roles("job", "run", "door", "drift", "clock")
 
 
 # Written by the project command `export-pipeline`; `export-pipeline --check` tells when it is out of date.
