@@ -151,31 +151,13 @@ class BatchIngestion(pulumi.ComponentResource):
     def _crawl(
         self, job: aws.glue.Job, database: aws.glue.CatalogDatabase, secured: aws.glue.SecurityConfiguration
     ) -> None:
-        account, lake, curated = self._account, self._args["lake"], self._folders["curated"]
-        tables = database.name.apply(
-            lambda d: [account.arn("glue", p) for p in ("catalog", f"database/{d}", f"table/{d}/*")]
-        )
-        write: Statement = {
-            "sid": "WriteCatalogue",
-            "why": "it writes the parts' columns into the tables of this one database",
-            "actions": [
-                "glue:BatchCreatePartition", "glue:BatchGetPartition", "glue:CreateTable", "glue:GetDatabase",
-                "glue:GetPartition", "glue:GetPartitions", "glue:GetTable", "glue:GetTables", "glue:UpdatePartition",
-                "glue:UpdateTable",
-            ],
-            "resources": tables,
-        }  # fmt: skip
-        statements = [
-            *policies.read_folders(account, [{"bucket": lake, "prefix": curated}]),
-            policies.use_key(self._args["kms_key_arn"]),
-            write,
-            *self._logs(),
-        ]
+        may = role(self, self._name, "crawler", self._may_crawl(database), self._args, "glue.amazonaws.com")
+        parts = pulumi.Output.format("s3://{0}/{1}/", self._args["lake"], self._folders["curated"])
         crawler = aws.glue.Crawler(
             self._name,
-            role=role(self, self._name, "crawler", statements, self._args, "glue.amazonaws.com").arn,
+            role=may.arn,
             database_name=database.name,
-            s3_targets=[{"path": pulumi.Output.format("s3://{0}/{1}/", lake, curated), "exclusions": ["_*"]}],
+            s3_targets=[{"path": parts, "exclusions": ["_*"]}],
             schema_change_policy={"update_behavior": "UPDATE_IN_DATABASE", "delete_behavior": "LOG"},
             security_configuration=secured.name,
             opts=self._child,
@@ -191,6 +173,28 @@ class BatchIngestion(pulumi.ComponentResource):
             actions=[{"crawler_name": crawler.name}],
             opts=self._child,
         )
+
+    def _may_crawl(self, database: aws.glue.CatalogDatabase) -> list[Statement]:
+        account, lake, curated = self._account, self._args["lake"], self._folders["curated"]
+        tables = database.name.apply(
+            lambda d: [account.arn("glue", p) for p in ("catalog", f"database/{d}", f"table/{d}/*")]
+        )
+        write: Statement = {
+            "sid": "WriteCatalogue",
+            "why": "it writes the parts' columns into the tables of this one database",
+            "actions": [
+                "glue:BatchCreatePartition", "glue:BatchGetPartition", "glue:CreateTable", "glue:GetDatabase",
+                "glue:GetPartition", "glue:GetPartitions", "glue:GetTable", "glue:GetTables", "glue:UpdatePartition",
+                "glue:UpdateTable",
+            ],
+            "resources": tables,
+        }  # fmt: skip
+        return [
+            *policies.read_folders(account, [{"bucket": lake, "prefix": curated}]),
+            policies.use_key(self._args["kms_key_arn"]),
+            write,
+            *self._logs(),
+        ]
 
     def _tell(self, job: aws.glue.Job) -> None:
         rule = aws.cloudwatch.EventRule(

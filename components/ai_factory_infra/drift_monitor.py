@@ -64,36 +64,7 @@ class DriftMonitor(pulumi.ComponentResource):
     def __init__(self, name: str, args: DriftMonitorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("ai-factory:index:DriftMonitor", name, {}, opts)
         self._name = name
-        inputs, labels = {"rows": args["rows"], "model": args["model"]}, args.get("labels")
-        if labels is not None:
-            inputs["labels"] = labels
-        script = monitoring(
-            args["command"],
-            args["stage"],
-            project=args["project"],
-            namespace=NAMESPACE,
-            captured=args["captured"],
-            labelled=labels is not None,
-        )
-        pipeline = ContainerPipeline(
-            name,
-            {
-                "image": args["image"],
-                "repository_arn": args["repository_arn"],
-                "script": script,
-                "inputs": inputs,
-                "outputs": {"reports": args["reports"]},
-                "kms_key_arn": args["kms_key_arn"],
-                "alerts_topic_arn": args["alerts_topic_arn"],
-                "schedule": args["schedule"],
-                "enabled": args.get("enabled", True),
-                "machine": args.get("machine", Machine()),
-                "network": args.get("network"),
-                "permissions_boundary_arn": args.get("permissions_boundary_arn"),
-                "role_arns": args.get("role_arns", {}),
-            },
-            opts=pulumi.ResourceOptions(parent=self),
-        )
+        pipeline = self._looks(args)
         found = self._alarm(
             args,
             alarm_name(args["project"], args["stage"]),
@@ -111,6 +82,39 @@ class DriftMonitor(pulumi.ComponentResource):
         self.pipeline_name, self.alarm, self.shift_alarm = pipeline.pipeline_name, found.name, shifted.name
         self.register_outputs(
             {"pipeline_name": self.pipeline_name, "alarm": self.alarm, "shift_alarm": self.shift_alarm}
+        )
+
+    def _looks(self, args: DriftMonitorArgs) -> ContainerPipeline:
+        """The pipeline whose one job looks at what came since, on a schedule."""
+        inputs, labels = {"rows": args["rows"], "model": args["model"]}, args.get("labels")
+        if labels is not None:
+            inputs["labels"] = labels
+        script = monitoring(
+            args["command"],
+            args["stage"],
+            project=args["project"],
+            namespace=NAMESPACE,
+            captured=args["captured"],
+            labelled=labels is not None,
+        )
+        return ContainerPipeline(
+            self._name,
+            {
+                "image": args["image"],
+                "repository_arn": args["repository_arn"],
+                "script": script,
+                "inputs": inputs,
+                "outputs": {"reports": args["reports"]},
+                "kms_key_arn": args["kms_key_arn"],
+                "alerts_topic_arn": args["alerts_topic_arn"],
+                "schedule": args["schedule"],
+                "enabled": args.get("enabled", True),
+                "machine": args.get("machine", Machine()),
+                "network": args.get("network"),
+                "permissions_boundary_arn": args.get("permissions_boundary_arn"),
+                "role_arns": args.get("role_arns", {}),
+            },
+            opts=pulumi.ResourceOptions(parent=self),
         )
 
     def _alarm(

@@ -21,13 +21,15 @@ CLASSES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "data": ("data, models, images and captured requests", ()),
     "alerts": (
         "alerts on their way to people",
-        ("budgets.amazonaws.com", "cloudwatch.amazonaws.com", "events.amazonaws.com"),
+        ("budgets.amazonaws.com", "cloudwatch.amazonaws.com", "costalerts.amazonaws.com", "events.amazonaws.com"),
     ),
     "logs": ("log groups", ("logs.{region}.amazonaws.com",)),
 }
 # EventBridge does not say for whom it delivers to an encrypted topic: bound to an account, its messages are dropped without a
 # word (AWS: "Enable compatibility between event sources from AWS services and encrypted topics").
 WITHOUT_ACCOUNT = frozenset({"events.amazonaws.com"})
+
+Json = dict[str, Any]
 
 
 class KeySetArgs(ProtectInputs):
@@ -99,37 +101,40 @@ def _check(classes: Sequence[str], window: int, mode: str, brought: Mapping[str,
 
 
 def _policy(account: Account, services: Sequence[str]) -> pulumi.Output[str]:
-    def build(known: Sequence[Any]) -> dict[str, Any]:
+    def build(known: Sequence[Any]) -> Json:
         root, account_id, region, partition = known
-        statements: list[dict[str, Any]] = [
-            {"Sid": "IamDecides", "Effect": "Allow", "Principal": {"AWS": root}, "Action": "kms:*", "Resource": "*"}
-        ]
-        for service in services:
-            condition: dict[str, Any] = {"StringEquals": {"aws:SourceAccount": account_id}}
-            if service.startswith("logs."):  # the log service sends no source account, only the group it encrypts
-                group = f"arn:{partition}:logs:{region}:{account_id}:log-group:*"
-                condition = {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": group}}
-            if service in WITHOUT_ACCOUNT:
-                condition = {}
-            statements.append(
-                {
-                    "Sid": "".join(word.capitalize() for word in service.split(".")[0].split("-")) + "Publishes",
-                    "Effect": "Allow",
-                    "Principal": {"Service": service.format(region=region)},
-                    "Action": [
-                        "kms:Decrypt",
-                        "kms:DescribeKey",
-                        "kms:Encrypt",
-                        "kms:GenerateDataKey*",
-                        "kms:ReEncrypt*",
-                    ]
-                    if service.startswith("logs.")
-                    else ["kms:Decrypt", "kms:GenerateDataKey*"],
-                    "Resource": "*",
-                    **({"Condition": condition} if condition else {}),
-                }
-            )
-        return {"Version": "2012-10-17", "Statement": statements}
+        trusted = {
+            "Sid": "IamDecides",
+            "Effect": "Allow",
+            "Principal": {"AWS": root},
+            "Action": "kms:*",
+            "Resource": "*",
+        }
+        group = f"arn:{partition}:logs:{region}:{account_id}:log-group:*"
+        used = [_use(s, region, _condition(s, account_id, group)) for s in services]
+        return {"Version": "2012-10-17", "Statement": [trusted, *used]}
 
     known = pulumi.Output.all(account.root, account.id, account.region, account.partition)
     return pulumi.Output.json_dumps(known.apply(build))
+
+
+def _use(service: str, region: str, condition: Json) -> Json:
+    """A service uses the key itself, on nobody's behalf."""
+    logs = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"]
+    return {
+        "Sid": "".join(word.capitalize() for word in service.split(".")[0].split("-")) + "Publishes",
+        "Effect": "Allow",
+        "Principal": {"Service": service.format(region=region)},
+        "Action": logs if service.startswith("logs.") else ["kms:Decrypt", "kms:GenerateDataKey*"],
+        "Resource": "*",
+        **({"Condition": condition} if condition else {}),
+    }
+
+
+def _condition(service: str, account_id: str, group: str) -> Json:
+    """For whom a service must act. `group`: the ARNs of the account's log groups."""
+    if service in WITHOUT_ACCOUNT:
+        return {}
+    if service.startswith("logs."):  # the log service sends no source account, only the group it encrypts
+        return {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": group}}
+    return {"StringEquals": {"aws:SourceAccount": account_id}}

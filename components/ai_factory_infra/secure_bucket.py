@@ -20,6 +20,8 @@ from ai_factory_infra.inputs import ProtectInputs
 from ai_factory_infra.limits import LOGICAL_NAME
 from ai_factory_infra.problems import Problems
 
+Json = dict[str, Any]
+
 
 class SecureBucketArgs(ProtectInputs):
     """`kms_key_arn`: encrypts everything in it; absent only for the bucket that receives access logs, which S3 writes with its own key.
@@ -68,18 +70,7 @@ class SecureBucket(pulumi.ComponentResource):
         made = aws.s3.Bucket(
             name, force_destroy=False, opts=pulumi.ResourceOptions(parent=self, protect=args.get("protect", True))
         )
-        closed = aws.s3.BucketPublicAccessBlock(
-            name,
-            bucket=made.bucket,
-            block_public_acls=True,
-            block_public_policy=True,
-            ignore_public_acls=True,
-            restrict_public_buckets=True,
-            opts=child,
-        )
-        aws.s3.BucketOwnershipControls(
-            name, bucket=made.bucket, rule={"object_ownership": "BucketOwnerEnforced"}, opts=child
-        )
+        closed = _closed(name, made, child)
         versioning = aws.s3.BucketVersioning(
             name, bucket=made.bucket, versioning_configuration={"status": "Enabled"}, opts=child
         )
@@ -100,14 +91,7 @@ class SecureBucket(pulumi.ComponentResource):
             aws.s3.BucketLogging(
                 name, bucket=made.bucket, target_bucket=args["log_bucket"], target_prefix=f"{name}/", opts=child
             )
-        for folder in args.get("folders", ()):
-            aws.s3.BucketObjectv2(
-                f"{name}-{folder}",
-                bucket=made.bucket,
-                key=f"{folder}/README.txt",
-                content=f"Objects under {folder}/ are read and written by the project's jobs.\n",
-                opts=pulumi.ResourceOptions(parent=self, depends_on=[encryption]),
-            )
+        _begin_folders(name, made, args, pulumi.ResourceOptions(parent=self, depends_on=[encryption]))
         ready = pulumi.Output.all(made.bucket, made.arn, policy.id)
         return ready.apply(lambda a: str(a[0])), ready.apply(lambda a: str(a[1]))
 
@@ -127,6 +111,33 @@ def _check(name: str, args: SecureBucketArgs) -> None:
         "a bucket needs a key, except the one that receives access logs: S3 cannot write those with a KMS key",
     )
     problems.stop()
+
+
+def _closed(name: str, made: aws.s3.Bucket, opts: pulumi.ResourceOptions) -> aws.s3.BucketPublicAccessBlock:
+    """Nobody outside the account, and no access lists: policies alone decide."""
+    aws.s3.BucketOwnershipControls(
+        name, bucket=made.bucket, rule={"object_ownership": "BucketOwnerEnforced"}, opts=opts
+    )
+    return aws.s3.BucketPublicAccessBlock(
+        name,
+        bucket=made.bucket,
+        block_public_acls=True,
+        block_public_policy=True,
+        ignore_public_acls=True,
+        restrict_public_buckets=True,
+        opts=opts,
+    )
+
+
+def _begin_folders(name: str, made: aws.s3.Bucket, args: SecureBucketArgs, opts: pulumi.ResourceOptions) -> None:
+    for folder in args.get("folders", ()):
+        aws.s3.BucketObjectv2(
+            f"{name}-{folder}",
+            bucket=made.bucket,
+            key=f"{folder}/README.txt",
+            content=f"Objects under {folder}/ are read and written by the project's jobs.\n",
+            opts=opts,
+        )
 
 
 def _encryption(
@@ -158,52 +169,55 @@ def _rules(args: SecureBucketArgs) -> list[Any]:
 
 
 def _policy(account: Account, made: aws.s3.Bucket, args: SecureBucketArgs) -> pulumi.Output[str]:
-    everything = [made.arn, pulumi.Output.format("{0}/*", made.arn)]
-    objects = everything[1]
-    statements: list[dict[str, Any]] = [
+    objects = pulumi.Output.format("{0}/*", made.arn)
+    statements: list[Json] = [
         {
             "Sid": "RefuseWithoutTls",
             "Effect": "Deny",
             "Principal": "*",
             "Action": "s3:*",
-            "Resource": everything,
+            "Resource": [made.arn, objects],
             "Condition": {"Bool": {"aws:SecureTransport": "false"}},
         }
     ]
     if "kms_key_arn" in args:
         # An upload that names no encryption gets the bucket's own key; one that names another key or kind is refused.
         header = "s3:x-amz-server-side-encryption"
-        for sid, key, allowed in (
-            ("RefuseOtherKeys", f"{header}-aws-kms-key-id", args["kms_key_arn"]),
-            ("RefuseOtherEncryption", header, "aws:kms"),
-        ):
-            statements.append(
-                {
-                    "Sid": sid,
-                    "Effect": "Deny",
-                    "Principal": "*",
-                    "Action": "s3:PutObject",
-                    "Resource": objects,
-                    "Condition": {"StringNotEquals": {key: allowed}, "Null": {key: "false"}},
-                }
-            )
+        statements += [
+            _refuse_upload("RefuseOtherKeys", objects, f"{header}-aws-kms-key-id", args["kms_key_arn"]),
+            _refuse_upload("RefuseOtherEncryption", objects, header, "aws:kms"),
+        ]
     if args.get("receives_logs"):
-        statements.append(
-            {
-                "Sid": "ReceiveAccessLogs",
-                "Effect": "Allow",
-                "Principal": {"Service": "logging.s3.amazonaws.com"},
-                "Action": "s3:PutObject",
-                "Resource": objects,
-                "Condition": {"StringEquals": {"aws:SourceAccount": account.id}},
-            }
-        )
+        statements.append(_receive_logs(account, objects))
     if "trail_arn" in args:
         statements += _of_trail(account, made, args["trail_arn"])
     return pulumi.Output.json_dumps({"Version": "2012-10-17", "Statement": statements})
 
 
-def _of_trail(account: Account, made: aws.s3.Bucket, trail_arn: pulumi.Input[str]) -> list[dict[str, Any]]:
+def _refuse_upload(sid: str, objects: pulumi.Output[str], header: str, allowed: pulumi.Input[str]) -> Json:
+    """Refuse an upload that names something else in a header."""
+    return {
+        "Sid": sid,
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:PutObject",
+        "Resource": objects,
+        "Condition": {"StringNotEquals": {header: allowed}, "Null": {header: "false"}},
+    }
+
+
+def _receive_logs(account: Account, objects: pulumi.Output[str]) -> Json:
+    return {
+        "Sid": "ReceiveAccessLogs",
+        "Effect": "Allow",
+        "Principal": {"Service": "logging.s3.amazonaws.com"},
+        "Action": "s3:PutObject",
+        "Resource": objects,
+        "Condition": {"StringEquals": {"aws:SourceAccount": account.id}},
+    }
+
+
+def _of_trail(account: Account, made: aws.s3.Bucket, trail_arn: pulumi.Input[str]) -> list[Json]:
     """CloudTrail looks whose bucket it is, then writes under its account's folder, for this one trail."""
     of_trail = {"aws:SourceArn": trail_arn}
     common = {"Effect": "Allow", "Principal": {"Service": "cloudtrail.amazonaws.com"}}

@@ -96,12 +96,11 @@ class ServerlessEndpoint(pulumi.ComponentResource):
         )
 
     def _configuration(self, model: aws.sagemaker.Model) -> aws.sagemaker.EndpointConfiguration:
-        serverless: dict[str, Any] = {
+        serverless = {
             "memory_size_in_mb": self._args.get("memory_mb", 2048),
             "max_concurrency": self._args.get("max_concurrency", 20),
+            "provisioned_concurrency": self._args.get("provisioned_concurrency") or None,
         }
-        if self._args.get("provisioned_concurrency"):
-            serverless["provisioned_concurrency"] = self._args["provisioned_concurrency"]
         variant: Any = {"variant_name": VARIANT, "model_name": model.name, "serverless_config": serverless}
         return aws.sagemaker.EndpointConfiguration(
             self._name, kms_key_arn=self._args["kms_key_arn"], production_variants=[variant], opts=outlives(self)
