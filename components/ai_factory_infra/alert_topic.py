@@ -14,7 +14,9 @@ from ai_factory_infra.account import Account
 from ai_factory_infra.key_set import WITHOUT_ACCOUNT
 from ai_factory_infra.problems import Problems
 
-PUBLISHERS = ("budgets.amazonaws.com", "cloudwatch.amazonaws.com", "events.amazonaws.com")
+PUBLISHERS = (
+    "budgets.amazonaws.com", "cloudwatch.amazonaws.com", "costalerts.amazonaws.com", "events.amazonaws.com"
+)  # fmt: skip
 
 
 class AlertTopicArgs(TypedDict):
@@ -25,7 +27,7 @@ class AlertTopicArgs(TypedDict):
 
 
 class AlertTopic(pulumi.ComponentResource):
-    """Alarms, rules and budgets publish here, and no person or role. `arn` waits for the policy."""
+    """Alarms, rules, budgets and anomalies of cost publish here, and no person or role. `arn` waits for the policy."""
 
     arn: pulumi.Output[str]
 

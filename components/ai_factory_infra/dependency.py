@@ -16,20 +16,26 @@ MODES: tuple[Mode, ...] = ("create", "existing", "skip")
 
 
 def check_mode(
-    problems: Problems, mode: str, brought: Mapping[str, object], *, allowed: Sequence[str] = MODES, because: str = ""
+    problems: Problems,
+    mode: str,
+    brought: Mapping[str, object],
+    *,
+    allowed: Sequence[str] = MODES,
+    because: str = "",
+    path: str = "mode",
 ) -> None:
     """The mode is allowed, and what belongs to `existing` is given with it, all of it, and with no other mode.
 
     `brought`: input name -> what was given; None, empty text and empty collections count as not given. `because`: why not
-    all three are allowed.
+    all three are allowed. `path`: the input that says the mode.
     """
     reason = f"; {because}" if because else ""
-    problems.unless(mode in allowed, "mode", f"got {mode!r}; allowed: {', '.join(allowed)}{reason}")
-    for path, value in brought.items():
+    problems.unless(mode in allowed, path, f"got {mode!r}; allowed: {', '.join(allowed)}{reason}")
+    for given, value in brought.items():
         if mode == "existing":
-            problems.unless(_given(value), path, "missing; the mode existing is told what exists")
+            problems.unless(_given(value), given, "missing; the mode existing is told what exists")
         else:
-            problems.unless(not _given(value), path, f"fits the mode existing, not {mode}")
+            problems.unless(not _given(value), given, f"fits the mode existing, not {mode}")
 
 
 def _given(value: object) -> bool:
