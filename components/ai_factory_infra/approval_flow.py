@@ -75,7 +75,7 @@ class ApprovalFlow(pulumi.ComponentResource):
         return [
             {
                 "sid": "SeeWhoApproved",
-                "why": "it reads AWS's own record of who approved the version, and takes one person's approval back",
+                "why": "it reads AWS's own record of who approved, marks the version as its own, and takes one person's approval back",
                 "actions": ["sagemaker:DescribeModelPackage", "sagemaker:UpdateModelPackage"],
                 "resources": [account.arn("sagemaker", f"model-package/{self._args['group']}/*")],
             },
