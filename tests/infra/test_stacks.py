@@ -242,7 +242,7 @@ def test_rules_reach_the_encrypted_topic_without_a_condition_that_drops_them_sil
         if not service.startswith("logs.")
     }
     assert bound.pop("events.amazonaws.com") is None
-    assert set(bound) == {"budgets.amazonaws.com", "cloudwatch.amazonaws.com"}
+    assert set(bound) == {"budgets.amazonaws.com", "cloudwatch.amazonaws.com", "costalerts.amazonaws.com"}
     assert all(c == {"StringEquals": {"aws:SourceAccount": ACCOUNT}} for c in bound.values())
 
 
