@@ -313,7 +313,7 @@ def test_a_model_changed_after_the_approval_is_not_what_was_approved() -> None:
 
 def test_a_change_while_it_is_released_is_seen_before_aws_tells_of_it() -> None:
     package = SageMaker(late=100)
-    assert RELEASED not in package.play(approves(), confirms(), Change(1020, CARL, metadata={"note": "x"}))
+    assert RELEASED not in package.play(approves(), confirms(), Change(730, CARL, metadata={"note": "x"}))
 
 
 def test_a_change_after_the_release_asks_two_persons_again() -> None:
