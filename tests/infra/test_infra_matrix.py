@@ -26,6 +26,14 @@ def tool(name: str) -> ModuleType:
     return module
 
 
+def the_judge() -> ModuleType:
+    sys.path[:0] = [str(TOOLS), str(ROOT / "tests" / "stories")]
+    try:
+        return tool("judge")
+    finally:
+        del sys.path[:2]
+
+
 matrix = tool("matrix")
 ARCHITECTURES = {"realtime": ("realtime", "serverless", "async"), "batch": ("jobs",)}
 
@@ -45,13 +53,21 @@ def test_few_cases_show_every_pair_of_choices() -> None:
     assert few == matrix.covering(cases)
 
 
+@pytest.mark.parametrize(("said", "asked"), [("use of closed network connection", 2), ("AccessDenied", 1)])
+def test_a_broken_connection_is_asked_again_and_a_refusal_is_not(tmp_path: Path, said: str, asked: int) -> None:
+    judge = the_judge()
+    program = tmp_path / "rig.py"
+    program.write_text(f"import sys; open('asked', 'a').write('x'); print({said!r}); sys.exit(1)\n", encoding="utf-8")
+    code, told, _ = judge.ask_again(
+        tmp_path, "-c", f"import os; os.chdir({str(tmp_path)!r}); exec(open('rig.py').read())"
+    )
+    assert (code, said in told) == (1, True)
+    assert (tmp_path / "asked").read_text(encoding="utf-8") == "x" * asked
+
+
 @pytest.mark.parametrize("mode", ["realtime", "serverless"])
 def test_a_case_becomes_configuration_that_the_programs_read(mode: str, tmp_path: Path) -> None:
-    sys.path[:0] = [str(TOOLS), str(ROOT / "tests" / "stories")]
-    try:
-        judge = tool("judge")
-    finally:
-        del sys.path[:2]
+    judge = the_judge()
     from ai_factory_infra.testing import run_stage
 
     infra = tmp_path / "infra"

@@ -37,6 +37,7 @@ from matrix import ROLLOUTS, STAGES, Case, covering, every  # noqa: E402
 TOOLS = Path(os.environ.get("AWS_RIG_TOOLS") or ROOT.parent / "shared" / "tools")
 ORACLE, RIG = TOOLS / "aws_oracle.py", TOOLS / "pulumi_rig" / "rig.py"
 LAST_RELEASE = ROOT / ".ci" / "last-release"  # the commit whose programs today's must be able to take over
+DROPPED = re.compile(r"use of closed network connection|connection reset by peer|unexpected EOF")
 UNABLE = 3  # either judge's exit code where something that it needs is missing
 REHEARSED = (
     "training",
@@ -138,6 +139,15 @@ def ask(repository: Path, *command: object) -> tuple[int, str, float]:
     return done.returncode, done.stdout, time.monotonic() - started
 
 
+def ask_again(repository: Path, *command: object) -> tuple[int, str, float]:
+    """As `ask`; once more where the emulator dropped a connection, which the judges' provider never tries again."""
+    answer = ask(repository, *command)
+    if answer[0] and DROPPED.search(answer[1]):
+        print("       a connection to the emulator broke; once more", flush=True)
+        return ask(repository, *command)
+    return answer
+
+
 def hold_against_the_provider(cases: Sequence[Case], repositories: Repositories, verdicts: Verdicts) -> None:
     """Every case: all its programs as one graph, judged by the AWS provider itself."""
     for case in cases:
@@ -181,7 +191,7 @@ def live(
     if changes:
         then = [sys.executable, HERE / "changes.py", "--stage", case.stage, "--repository", repository, *changes]
         command += ["--then", shlex.join(map(str, then))]
-    code, said, seconds = ask(before or repository, *command)
+    code, said, seconds = ask_again(before or repository, *command)
     verdicts.add(f"life      {case}{''.join(f' + {c}' for c in changes)}", code, said, seconds)
     for line in said.splitlines():
         if line.startswith("change "):
@@ -195,7 +205,7 @@ def rehearse(architecture: str, stage: str, repositories: Repositories, verdicts
     (repository / ".venv").mkdir(exist_ok=True)
     (repository / ".venv" / ".ready").touch()  # this interpreter is the environment
     make = ["make", "-C", repository, "infra-rehearse", f"STAGE={stage}", f"PY={sys.executable}"]
-    code, said, seconds = ask(repository, RIG, "exec", "--", *make)
+    code, said, seconds = ask_again(repository, RIG, "exec", "--", *make)
     if code == 0 and not (repository / "artifacts" / f"rehearsal-{stage}" / "index.html").exists():
         code, said = 1, f"{said}\nno page was written"
     verdicts.add(f"rehearsal {architecture} {stage}", code, said, seconds)
