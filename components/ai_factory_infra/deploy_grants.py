@@ -1,42 +1,18 @@
 """What continuous integration may do to each stack, as a table: one entry for each kind of resource that a stack makes.
 
-`{p}` stands for what every name of the project's stage begins with. The foundation is not here: keys, data, the network and
+The foundation is not here: keys, data, the network and
 the deploy role itself are a person's to change, so that who may push code cannot give themselves more.
 AWS: "Actions, resources, and condition keys for AWS services".
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+
+from ai_factory_infra.grant import SAGEMAKER_TAGS, TAGGED, Grant, actions, each
+from ai_factory_infra.ingestion_grants import INGESTION
 
 EVERY = "every"  # grants that each stack needs
-TAGGED = ("TagResource", "UntagResource", "ListTagsForResource")
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """`types`: the resources that need it. `resources`: ARNs without partition, region and account; `*` where AWS has none."""
-
-    sid: str
-    why: str
-    types: tuple[str, ...]
-    actions: tuple[str, ...]
-    resources: tuple[str, ...]
-
-
-def actions(service: str, *names: str) -> tuple[str, ...]:
-    """Actions of one service as a policy names them: `actions("s3", "GetObject")` is `("s3:GetObject",)`."""
-    return tuple(f"{service}:{name}" for name in names)
-
-
-def _all(
-    service: str, kinds: Iterable[str], verbs: Sequence[str] = ("Create", "Delete", "Describe")
-) -> tuple[str, ...]:
-    return tuple(f"{service}:{verb}{kind}" for kind in kinds for verb in verbs)
-
-
-_SAGEMAKER_TAGS = actions("sagemaker", "AddTags", "DeleteTags", "ListTags")
 
 GRANTS: Mapping[str, tuple[Grant, ...]] = {
     EVERY: (
@@ -46,6 +22,14 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
             ("cloudwatch/metricAlarm:MetricAlarm",),
             actions("cloudwatch", "PutMetricAlarm", "DeleteAlarms", "DescribeAlarms", *TAGGED),
             ("cloudwatch:alarm:{p}-*",),
+        ),
+        Grant(
+            "FindZones",
+            "previewing the foundation asks which zones there are; AWS defines this action without a resource",
+            (),
+            actions("ec2", "DescribeAvailabilityZones"),
+            ("*",),
+            invokes=("aws:index/getAvailabilityZones:getAvailabilityZones",),
         ),
         Grant(
             "Rules",
@@ -61,7 +45,7 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
             "Schedules",
             "scoring, monitoring and retraining run on schedules",
             ("scheduler/schedule:Schedule",),
-            _all("scheduler", ("Schedule",), ("Create", "Get", "Update", "Delete")),
+            each("scheduler", ("Schedule",), ("Create", "Get", "Update", "Delete")),
             ("scheduler:schedule/default/{p}-*",),
         ),
         Grant(
@@ -95,7 +79,7 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
             "Pipelines",
             "training, scoring and monitoring are pipelines",
             ("sagemaker/pipeline:Pipeline",),
-            (*_all("sagemaker", ("Pipeline",), ("Create", "Update", "Describe", "Delete")), *_SAGEMAKER_TAGS),
+            (*each("sagemaker", ("Pipeline",), ("Create", "Update", "Describe", "Delete")), *SAGEMAKER_TAGS),
             ("sagemaker:pipeline/{p}-*",),
         ),
         Grant(
@@ -107,7 +91,7 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
                 "AssociateKmsKey", "DescribeLogStreams", "CreateLogStream", "DeleteLogStream", *TAGGED,
             ),
             tuple(
-                f"logs:log-group:{start}{{p}}*"
+                f"logs:log-group:{start}{{p}}-*"
                 for start in ("/aws/sagemaker/Endpoints/", "/ai-factory/", "/aws/lambda/", "/aws/kinesisfirehose/")
             ),
         ),
@@ -148,9 +132,9 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
                 "sagemaker/modelPackageGroupPolicy:ModelPackageGroupPolicy",
             ),
             (
-                *_all("sagemaker", ("ModelPackageGroup",)),
-                *_all("sagemaker", ("ModelPackageGroupPolicy",), ("Get", "Put", "Delete")),
-                *_SAGEMAKER_TAGS,
+                *each("sagemaker", ("ModelPackageGroup",)),
+                *each("sagemaker", ("ModelPackageGroupPolicy",), ("Get", "Put", "Delete")),
+                *SAGEMAKER_TAGS,
             ),
             ("sagemaker:model-package-group/{p}",),
         ),
@@ -165,9 +149,9 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
                 "sagemaker/endpoint:Endpoint",
             ),
             (
-                *_all("sagemaker", ("Model", "EndpointConfig", "Endpoint")),
+                *each("sagemaker", ("Model", "EndpointConfig", "Endpoint")),
                 *actions("sagemaker", "UpdateEndpoint", "UpdateEndpointWeightsAndCapacities"),
-                *_SAGEMAKER_TAGS,
+                *SAGEMAKER_TAGS,
             ),
             ("sagemaker:model/{p}-*", "sagemaker:endpoint-config/{p}-*", "sagemaker:endpoint/{p}-*"),
         ),
@@ -180,6 +164,13 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
                 "DeleteScalingPolicy", *TAGGED,
             ),
             ("application-autoscaling:scalable-target/*",),
+        ),
+        Grant(
+            "ScalingAlarms",
+            "who puts a scaling policy answers for the alarms that AWS makes of it, which AWS names by the endpoint",
+            ("appautoscaling/policy:Policy",),
+            actions("cloudwatch", "PutMetricAlarm", "DeleteAlarms", "DescribeAlarms"),
+            ("cloudwatch:alarm:TargetTracking-endpoint/{p}-*",),
         ),
         Grant(
             "SeeScaling",
@@ -205,105 +196,25 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
             "one dashboard for the stage",
             ("cloudwatch/dashboard:Dashboard",),
             actions("cloudwatch", "PutDashboard", "GetDashboard", "DeleteDashboards"),
-            ("cloudwatch::dashboard/{p}*",),
+            ("cloudwatch::dashboard/{p}", "cloudwatch::dashboard/{p}-*"),
         ),
     ),
-    "ingestion": (
-        Grant(
-            "Streams",
-            "records arrive on a stream",
-            ("kinesis/stream:Stream",),
-            actions(
-                "kinesis", "CreateStream", "DeleteStream", "DescribeStream", "DescribeStreamSummary", "AddTagsToStream",
-                "RemoveTagsFromStream", "ListTagsForStream", "IncreaseStreamRetentionPeriod", "UpdateStreamMode",
-                "DecreaseStreamRetentionPeriod", "StartStreamEncryption", "StopStreamEncryption", "UpdateShardCount",
-                "EnableEnhancedMonitoring", "DisableEnhancedMonitoring",
-            ),
-            ("kinesis:stream/{p}-*",),
-        ),
-        Grant(
-            "Deliveries",
-            "records are delivered to the lake",
-            ("kinesis/firehoseDeliveryStream:FirehoseDeliveryStream",),
-            actions(
-                "firehose", "CreateDeliveryStream", "DeleteDeliveryStream", "DescribeDeliveryStream", "UpdateDestination",
-                "ListTagsForDeliveryStream", "TagDeliveryStream", "UntagDeliveryStream", "StartDeliveryStreamEncryption",
-                "StopDeliveryStreamEncryption",
-            ),
-            ("firehose:deliverystream/{p}-*",),
-        ),
-        Grant(
-            "Consumers",
-            "a function answers records with the endpoint",
-            ("lambda/function:Function", "lambda/eventSourceMapping:EventSourceMapping", "lambda/permission:Permission"),
-            actions(
-                "lambda", "CreateFunction", "DeleteFunction", "GetFunction", "GetFunctionConfiguration",
-                "GetFunctionCodeSigningConfig", "ListVersionsByFunction", "UpdateFunctionCode", "GetPolicy",
-                "UpdateFunctionConfiguration", "PutFunctionConcurrency", "DeleteFunctionConcurrency", "AddPermission",
-                "RemovePermission", "TagResource", "UntagResource", "ListTags",
-            ),
-            ("lambda:function:{p}-*",),
-        ),
-        Grant(
-            "ConnectConsumers",
-            "a stream is connected to its function; the connection has no name before it exists",
-            ("lambda/eventSourceMapping:EventSourceMapping",),
-            actions("lambda", "DeleteEventSourceMapping", "GetEventSourceMapping", "UpdateEventSourceMapping"),
-            ("lambda:event-source-mapping:*",),
-        ),
-        Grant(
-            "MakeConnections",
-            "AWS defines this action without a resource",
-            ("lambda/eventSourceMapping:EventSourceMapping",),
-            actions("lambda", "CreateEventSourceMapping"),
-            ("*",),
-        ),
-        Grant(
-            "Lake",
-            "the lake's catalogue, and the job that fills it",
-            (
-                "glue/catalogDatabase:CatalogDatabase",
-                "glue/catalogTable:CatalogTable",
-                "glue/crawler:Crawler",
-                "glue/job:Job",
-                "glue/trigger:Trigger",
-            ),
-            (
-                *_all("glue", ("Database", "Table", "Crawler", "Job", "Trigger"), ("Create", "Get", "Update", "Delete")),
-                *actions("glue", "StartTrigger", "StopTrigger", "GetTags", "TagResource", "UntagResource"),
-            ),
-            (
-                "glue:catalog",
-                *(f"glue:{kind}/{{p}}-*" for kind in ("crawler", "job", "trigger")),
-                "glue:database/{p}*",
-                "glue:table/{p}*",
-            ),
-        ),
-        Grant(
-            "LakeKeys",
-            "the catalogue's job writes encrypted; AWS defines these actions without a resource",
-            ("glue/securityConfiguration:SecurityConfiguration",),
-            _all("glue", ("SecurityConfiguration",), ("Create", "Get", "Delete")),
-            ("*",),
-        ),
-        Grant(
-            "Features",
-            "groups of features",
-            ("sagemaker/featureGroup:FeatureGroup",),
-            (*_all("sagemaker", ("FeatureGroup",), ("Create", "Describe", "Update", "Delete")), *_SAGEMAKER_TAGS),
-            ("sagemaker:feature-group/{p}*",),
-        ),
-    ),
+    "ingestion": INGESTION,
 }  # fmt: skip
 # What holds data or bears witness, in whatever stack it is: a person makes and changes it, as the foundation. Once it stands, an
 # update that leaves it as it is asks AWS nothing about it.
 BY_PERSONS = (
     "cloudtrail/trail:Trail", "kms/alias:Alias", "kms/key:Key", "s3/bucket:Bucket",
     "s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration", "s3/bucketLogging:BucketLogging",
-    "s3/bucketObjectv2:BucketObjectv2", "s3/bucketOwnershipControls:BucketOwnershipControls",
-    "s3/bucketPolicy:BucketPolicy", "s3/bucketPublicAccessBlock:BucketPublicAccessBlock",
+    "s3/bucketOwnershipControls:BucketOwnershipControls", "s3/bucketPolicy:BucketPolicy",
+    "s3/bucketPublicAccessBlock:BucketPublicAccessBlock",
     "s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration",
     "s3/bucketVersioning:BucketVersioning",
+)  # fmt: skip
+# What programs look up that AWS answers anybody who is signed in.
+ANYBODY = (
+    "aws:index/getCallerIdentity:getCallerIdentity", "aws:index/getPartition:getPartition",
+    "aws:index/getRegion:getRegion",
 )  # fmt: skip
 # The services that roles made here may be handed to.
 PASSED_TO = ("sagemaker", "states", "events", "scheduler", "firehose", "glue", "lambda")

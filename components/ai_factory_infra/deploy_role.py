@@ -6,17 +6,20 @@ account. AWS: "Create a role for OpenID Connect federation", "Permissions bounda
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
 import pulumi
 import pulumi_aws as aws
+from ai_factory_spec.naming import stage_inside
 
 from ai_factory_infra.account import Account
-from ai_factory_infra.boundary import boundary_statements
-from ai_factory_infra.deploy_grants import EVERY, GRANTS, PASSED_TO
+from ai_factory_infra.boundary import boundary_statements, fits_no_ceiling
+from ai_factory_infra.deploy_bounds import bounded_roles, never
+from ai_factory_infra.deploy_grants import EVERY, GRANTS
+from ai_factory_infra.deploy_state import ADDRESS, keep_state, open_state
 from ai_factory_infra.deploy_trust import Trust, trust_of
+from ai_factory_infra.grant import Grant
 from ai_factory_infra.limits import LOGICAL_NAME
 from ai_factory_infra.policies import Statement, document
 from ai_factory_infra.problems import Problems
@@ -29,21 +32,30 @@ PROVIDERS = ("create", "existing")
 class DeployRoleArgs(TypedDict):
     """`repository`: where the code is hosted, `github.com/OWNER/NAME`. `stage`: also the name of the host's environment.
 
-    `prefix`: what the names of the stage begin with. `stacks`: which it may change; never the foundation, which is a
-    person's. `key_arns`: keys that services borrow. `provider`: create (the default), or existing where the account already
-    knows the host. `branch`: GitLab's, main by default.
+    `project`: the use case's; `prefix`: what the names of its stage begin with. `stacks`: which it may change; never the
+    foundation, which is a person's. `key_arns`: keys that services borrow, and that roles of the stage use.
+    `provider`: create (the default), or existing where the account already knows the host. `branch`: GitLab's, main by default.
     `own_boundary_arn`: a boundary of yours for the deploy role itself.
-    `state`: where Pulumi's state is, as its address; only a bucket, `s3://NAME`, needs rights. `permissions_boundary_arn`: a
-    boundary of yours, instead of the one that is made.
+    `state`: where Pulumi's state is, as its address; only a bucket, `s3://NAME/FOLDER`, needs rights. `state_key_arn`: the key
+    that the state, or the secrets in it (`awskms://…`), are encrypted with.
+    `permissions_boundary_arn`: a boundary of yours, instead of the one that is made.
+    `brought_buckets`: buckets that are called otherwise than the stage, by what they hold (data, artifacts, captures); the boundary
+    has to be told. `brought_arns`: likewise buckets, keys, an image repository, a model package group, a stream.
+    `role_key_arns`: keys that only roles use.
     """
 
     repository: str
+    project: str
     stage: str
     prefix: str
     stacks: Sequence[str]
     key_arns: Sequence[pulumi.Input[str]]
     provider: NotRequired[str]
     state: NotRequired[str]
+    state_key_arn: NotRequired[str]
+    brought_buckets: NotRequired[Mapping[str, str]]
+    brought_arns: NotRequired[Sequence[str]]
+    role_key_arns: NotRequired[Sequence[pulumi.Input[str]]]
     branch: NotRequired[str]
     own_boundary_arn: NotRequired[pulumi.Input[str] | None]
     permissions_boundary_arn: NotRequired[pulumi.Input[str] | None]
@@ -100,7 +112,12 @@ class DeployRole(pulumi.ComponentResource):
         given = self._args.get("permissions_boundary_arn")
         if given:
             return pulumi.Output.from_input(given)
-        return self._policy("boundary", boundary_statements(self._account, self._args["prefix"])).arn
+        args = self._args
+        brought = args.get("brought_arns", ())
+        keys = [*args["key_arns"], *args.get("role_key_arns", ()), *(a for a in brought if ":kms:" in a)]
+        others = [a for a in brought if ":kms:" not in a]
+        buckets = list(args.get("brought_buckets", {}).values())
+        return self._policy("boundary", boundary_statements(self._account, args["prefix"], keys, buckets, others)).arn
 
     def _policy(self, part: str, statements: Sequence[Statement]) -> aws.iam.Policy:
         return aws.iam.Policy(f"{self._name}-{part}", path=PATH, policy=document(statements), opts=self._child)
@@ -108,131 +125,69 @@ class DeployRole(pulumi.ComponentResource):
     def statements(self) -> dict[str, list[Statement]]:
         """What the role may do, by policy: what every stack needs, then what each of them does."""
         parts = {part: self._granted(part) for part in (EVERY, *self._args["stacks"]) if GRANTS.get(part)}
-        return parts | {"roles": self._roles(), "shared": self._shared(), "never": self._never()}
+        account, prefix = self._account, self._args["prefix"]
+        return parts | {
+            "roles": bounded_roles(account, prefix, self.boundary_arn),
+            "shared": self._shared(),
+            "never": never(account, prefix, PATH),
+        }
 
     def _granted(self, part: str) -> list[Statement]:
         prefix = self._args["prefix"]
-        return [
-            {
-                "sid": grant.sid,
-                "why": grant.why,
-                "actions": grant.actions,
-                "resources": [r if r == "*" else self._account.named(r.format(p=prefix)) for r in grant.resources],
-            }
-            for grant in GRANTS[part]
-        ]
+        words = {"p": prefix, "p_": prefix.replace("-", "_"), "data": self._bucket("data")}
+        return [_statement(grant, self._account, words) for grant in GRANTS[part]]
 
-    def _roles(self) -> list[Statement]:
-        """Roles of this stage: made and given rights under the boundary only, and handed to services only."""
-        roles = [self._account.named(f"iam::role/{self._args['prefix']}-*")]
-        services = [f"{s}.amazonaws.com" for s in PASSED_TO]
-        scaling = "sagemaker.application-autoscaling.amazonaws.com"
-        return [
-            {
-                "sid": "BoundedRoles",
-                "why": "pipelines, schedules and endpoints run under roles; each carries the boundary",
-                "actions": ["iam:CreateRole", "iam:DeleteRolePolicy", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy"],
-                "resources": roles,
-                "conditions": {"StringEquals": {"iam:PermissionsBoundary": self.boundary_arn}},
-            },
-            {
-                "sid": "KeepRoles",
-                "why": "what it made, it changes and takes away",
-                "actions": [
-                    "iam:DeleteRole", "iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies",
-                    "iam:ListInstanceProfilesForRole", "iam:ListRolePolicies", "iam:ListRoleTags", "iam:TagRole",
-                    "iam:UntagRole", "iam:UpdateAssumeRolePolicy", "iam:UpdateRole",
-                ],
-                "resources": roles,
-            },
-            {
-                "sid": "HandOverRoles",
-                "why": "a service runs under the role that was made for it",
-                "actions": ["iam:PassRole"],
-                "resources": roles,
-                "conditions": {"StringEquals": {"iam:PassedToService": services}},
-            },
-            {
-                "sid": "LetScalingAct",
-                "why": "the first endpoint that scales makes this one role of AWS's own",
-                "actions": ["iam:CreateServiceLinkedRole"],
-                "resources": [self._account.named(f"iam::role/aws-service-role/{scaling}/*")],
-                "conditions": {"StringEquals": {"iam:AWSServiceName": scaling}},
-            },
-        ]  # fmt: skip
-
-    def _never(self) -> list[Statement]:
-        """What stays refused even where somebody attaches a wide policy to the role later: a Deny always wins."""
-        account = self._account
-        return [
-            {
-                "sid": "NeverItself",
-                "why": "who may push code must not be able to widen what pushing code may do",
-                "effect": "Deny",
-                "actions": [
-                    "iam:AttachRolePolicy", "iam:CreatePolicyVersion", "iam:DeletePolicy", "iam:DeletePolicyVersion",
-                    "iam:DeleteRolePermissionsBoundary", "iam:DetachRolePolicy", "iam:PutRolePolicy",
-                    "iam:SetDefaultPolicyVersion", "iam:UpdateAssumeRolePolicy", "iam:UpdateRole",
-                ],
-                "resources": [account.named(f"iam::{kind}{PATH}*") for kind in ("role", "policy")],
-            },
-            {
-                "sid": "NeverUnbounded",
-                "why": "a role without its boundary may do whatever its policy says",
-                "effect": "Deny",
-                "actions": ["iam:DeleteRolePermissionsBoundary"],
-                "resources": [account.named("iam::role/*")],
-            },
-            {
-                "sid": "NeverApprove",
-                "why": "a model is approved by persons, not by what deploys it",
-                "effect": "Deny",
-                "actions": ["sagemaker:UpdateModelPackage"],
-                "resources": [account.named(f"sagemaker:model-package/{self._args['prefix']}/*")],
-            },
-            {
-                "sid": "NeverLoseData",
-                "why": "keys and buckets are the foundation's, which a person changes",
-                "effect": "Deny",
-                "actions": ["s3:DeleteBucket", "s3:DeleteBucketPolicy", "s3:PutBucketPolicy"],
-                "resources": [account.named(f"s3:::{self._args['prefix']}-*")],
-            },
-        ]  # fmt: skip
+    def _bucket(self, part: str) -> str:
+        """What a bucket's name is, or begins with where the foundation makes it: AWS's own naming adds to it."""
+        return self._args.get("brought_buckets", {}).get(part) or f"{self._args['prefix']}-{part}-*"
 
     def _shared(self) -> list[Statement]:
         """What it uses of the foundation, and Pulumi's state."""
         args, account = self._args, self._account
-        state = state_bucket(args.get("state", ""))
         found: list[Statement] = [
             {
-                "sid": "LendKeys",
-                "why": "repositories and endpoints encrypt with the foundation's keys",
-                "actions": ["kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"],
+                "sid": "UseKeys",
+                "why": "what it makes, and what it uploads, is encrypted with the foundation's keys",
+                "actions": [
+                    "kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom",
+                    "kms:ReEncryptTo", "kms:RetireGrant",
+                ],
                 "resources": list(args["key_arns"]),
+            },
+            {
+                "sid": "LendKeys",
+                "why": "AWS's services borrow the keys for repositories, endpoints, streams, functions and online stores; nobody else",
+                "actions": ["kms:CreateGrant", "kms:ListGrants", "kms:RevokeGrant"],
+                "resources": list(args["key_arns"]),
+                "conditions": {"Bool": {"kms:GrantIsForAWSResource": "true"}},
             },
             {
                 "sid": "PublishReleases",
                 "why": "a release is a folder of the artifacts bucket",
                 "actions": ["s3:GetObject", "s3:PutObject"],
-                "resources": [account.named(f"s3:::{args['prefix']}-artifacts-*/releases/*")],
+                "resources": [account.named(f"s3:::{self._bucket('artifacts')}/releases/*")],
             },
-        ]
-        if state:
-            found.append(
-                {
-                    "sid": "KeepState",
-                    "why": "Pulumi keeps its state, its history and its locks there",
-                    "actions": ["s3:DeleteObject", "s3:GetObject", "s3:ListBucket", "s3:PutObject"],
-                    "resources": [account.named(f"s3:::{state}"), account.named(f"s3:::{state}/*")],
-                }
-            )
+        ]  # fmt: skip
+        projects = [f"{args['project']}-{stack}" for stack in ("foundation", *args["stacks"])]
+        found += keep_state(account, args.get("state", ""), projects, args["stage"])
+        if args.get("state_key_arn"):
+            found.append(open_state(args.get("state_key_arn", "")))
         return found
 
 
-def state_bucket(address: str) -> str:
-    """The bucket of an address such as `s3://acme-state/churn?region=eu-west-1`; empty where the state is in none."""
-    found = re.match(r"s3://([a-z0-9.-]{3,63})(?=[/?]|$)", address)
-    return found[1] if found else ""
+def _statement(grant: Grant, account: Account, words: Mapping[str, str]) -> Statement:
+    statement: Statement = {
+        "sid": grant.sid,
+        "why": grant.why,
+        "actions": grant.actions,
+        "resources": [r if r == "*" else account.named(r.format(**words)) for r in grant.resources],
+    }
+    if grant.conditions:
+        statement["conditions"] = {
+            operator: {key: value.format(**words) for key, value in keys.items()}
+            for operator, keys in grant.conditions.items()
+        }
+    return statement
 
 
 def _document_of_trust(provider_arn: pulumi.Output[str], trust: Trust) -> pulumi.Output[str]:
@@ -257,6 +212,7 @@ def check(name: str, args: DeployRoleArgs) -> Trust:
         "got foundation: keys, data and this role itself are a person's to change",
     )
     problems.matches("stage", args["stage"], "dev|staging|prod", "dev, staging, prod")
+    _check_brought(problems, args)
     problems.matches("branch", args.get("branch", "main"), r"[A-Za-z0-9_./-]+", "one branch; no wildcard")
     found: Trust | None = None
     try:
@@ -268,3 +224,22 @@ def check(name: str, args: DeployRoleArgs) -> Trust:
     problems.stop()
     assert found is not None
     return found
+
+
+def _check_brought(problems: Problems, args: DeployRoleArgs) -> None:
+    """What the names of the project would mix up, and what the boundary or the state could not be bound to."""
+    inside = stage_inside(args["project"])
+    problems.unless(
+        not inside,
+        "project",
+        f"got {args['project']!r}: whoever may change {inside} of the project before that word may change all of this one",
+    )
+    state = args.get("state", "")
+    if state.startswith("s3:"):
+        problems.matches("state", state, ADDRESS, "s3://BUCKET or s3://BUCKET/FOLDER")
+    for i, arn in enumerate(args.get("brought_arns", ())):
+        problems.unless(
+            not fits_no_ceiling(arn),
+            f"brought_arns[{i}]",
+            f"got {arn}; no role of the library uses things of that kind",
+        )

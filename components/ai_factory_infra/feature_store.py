@@ -5,7 +5,8 @@ terraform-provider-aws #36784). A group is therefore protected, and its features
 code changes nothing in AWS. Add a feature with `aws sagemaker update-feature-group --feature-additions`, then here, so that the
 next stage gets it from the start.
 Costs when idle: what is stored; an online store by the hour of its storage as well. Limits: 64 characters for a group's name and
-for a feature's, 2500 features a group. AWS: "Create, store, and share features with Feature Store", "CreateFeatureGroup".
+for a feature's, 2500 features a group. AWS: "Create, store, and share features with Feature Store", "CreateFeatureGroup",
+"AmazonSageMakerFeatureStoreAccess".
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import pulumi_aws as aws
 
 from ai_factory_infra import policies
 from ai_factory_infra.account import Account
+from ai_factory_infra.grant import FEATURE_TABLES
 from ai_factory_infra.inputs import RoleInputs
 from ai_factory_infra.limits import LOGICAL_NAME
 from ai_factory_infra.pipeline_parts import role
@@ -71,6 +73,21 @@ class FeatureStore(pulumi.ComponentResource):
                 "why": "the offline store looks its bucket up",
                 "actions": ["s3:GetBucketAcl", "s3:GetBucketLocation"],
                 "resources": [account.bucket(args["offline"]["bucket"])],
+            },
+            {
+                "sid": "KeepObjectsOurs",
+                "why": "Feature Store writes each object with the list of who owns it",
+                "actions": ["s3:PutObjectAcl"],
+                "resources": [account.bucket(args["offline"]["bucket"], f"{args['offline']['prefix']}/*")],
+            },
+            {
+                "sid": "KeepTables",
+                "why": "each write to an Iceberg table moves the table, which SageMaker made in this database, to its newest version",
+                "actions": ["glue:GetTable", "glue:UpdateTable"],
+                "resources": [
+                    account.named(resource.format(p=name, p_=name.replace("-", "_")))
+                    for resource in ("glue:catalog", "glue:database/sagemaker_featurestore", *FEATURE_TABLES)
+                ],
             },
             policies.use_key(args["kms_key_arn"]),
         ]

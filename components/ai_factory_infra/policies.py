@@ -18,6 +18,7 @@ WITHOUT_RESOURCE = frozenset(
         "application-autoscaling:DescribeScalableTargets",
         "application-autoscaling:DescribeScalingPolicies",
         "cloudwatch:PutMetricData",
+        "ec2:DescribeAvailabilityZones",
         "ec2:DescribeDhcpOptions",
         "ec2:DescribeNetworkInterfaces",
         "ec2:DescribeSecurityGroups",
@@ -27,9 +28,15 @@ WITHOUT_RESOURCE = frozenset(
         "glue:CreateSecurityConfiguration",
         "glue:DeleteSecurityConfiguration",
         "glue:GetSecurityConfiguration",
+        "kms:ListAliases",
         "lambda:CreateEventSourceMapping",
         "states:ValidateStateMachineDefinition",
     }
+)
+
+# What SageMaker looks up of the network that its machines join.
+LOOK_AT_NETWORK = tuple(
+    f"ec2:Describe{what}" for what in ("DhcpOptions", "NetworkInterfaces", "SecurityGroups", "Subnets", "Vpcs")
 )
 
 # CloudTrail says neither for whom nor from where it assumes a role, which must be of its own account anyway (AWS: "Role policy
@@ -259,7 +266,7 @@ def join_network(account: Account, network: NetworkRef) -> list[Statement]:
         {
             "sid": "DescribeNetwork",
             "why": "SageMaker looks the network up; AWS defines these actions without a resource",
-            "actions": sorted(a for a in WITHOUT_RESOURCE if a.startswith("ec2:")),
+            "actions": LOOK_AT_NETWORK,
             "resources": anywhere.apply(lambda a: ["*"] if a[1] else []),
         },
     ]

@@ -66,6 +66,7 @@ class Registered:
     resources: list[Registration] = field(default_factory=list)
     outputs: dict[str, Any] = field(default_factory=dict)
     reads: list[str] = field(default_factory=list)
+    invokes: set[str] = field(default_factory=set)  # what it looks up, such as aws:index/getRegion:getRegion
     reported: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # a component's URN -> what it says of itself
 
     def of(self, kind: str) -> list[Registration]:
@@ -137,6 +138,7 @@ class _Monitor(mocks.MockMonitor):
         return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
 
     def Invoke(self, request: Any) -> Any:  # noqa: N802 - the engine's own name
+        self._seen.invokes.add(request.tok)
         with _loop_of_thread():
             return super().Invoke(request)  # type: ignore[no-untyped-call]
 

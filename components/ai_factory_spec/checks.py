@@ -20,7 +20,13 @@ from ai_factory_spec.model_checks import (
     model_agrees,
     threshold_agrees,
 )
-from ai_factory_spec.operation_checks import architecture_agrees, channel_agrees, deployment_agrees, tracking_agrees
+from ai_factory_spec.operation_checks import (
+    architecture_agrees,
+    channel_agrees,
+    deployment_agrees,
+    name_agrees,
+    tracking_agrees,
+)
 from ai_factory_spec.suggest import did_you_mean
 from ai_factory_spec.view import View
 
@@ -53,8 +59,9 @@ def findings(usecase: View) -> Iterator[Finding]:
 
 
 def sections_agree(usecase: View) -> Iterator[Finding]:
-    """What no single section can see: task against target, metrics against task, fairness against columns, serving against
-    architecture."""
+    """What no single section can see: name against stages, task against target, metrics against task, fairness against columns,
+    serving against architecture."""
+    yield from name_agrees(usecase)
     yield from architecture_agrees(usecase)
     task, data, acceptance = (
         as_task(usecase.section("model").text("task")),

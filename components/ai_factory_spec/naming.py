@@ -9,6 +9,7 @@ import sys
 import unicodedata
 
 SLUG_LENGTH = 40
+STAGES = ("dev", "staging", "prod")
 _HASH_LENGTH = 8
 _SUFFIX = "model"
 
@@ -91,6 +92,15 @@ def slug(name: str) -> str:
     if len(words) <= SLUG_LENGTH:
         return words
     return f"{words[: SLUG_LENGTH - _HASH_LENGTH - 1].rstrip('-')}-{_hash(name)}"
+
+
+def stage_inside(slug: str) -> str:
+    """The stage that a slug names after its first word; empty where it names none.
+
+    All that `churn` has in dev is called `churn-dev-…`, and who may reach that may reach `churn-dev`, too, were there such a
+    project in the same account: in every stage of it.
+    """
+    return next((word for word in slug.split("-")[1:] if word in STAGES), "")
 
 
 def package_name(name: str) -> str:

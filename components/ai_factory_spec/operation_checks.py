@@ -5,9 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ai_factory_spec.findings import Finding, has_password
+from ai_factory_spec.naming import STAGES, slug, stage_inside
 from ai_factory_spec.view import View
 
-STAGES = ("dev", "staging", "prod")
+
+def name_agrees(usecase: View) -> Iterator[Finding]:
+    """No stage of another project is called as this one begins."""
+    name = usecase.text("name")
+    if name is None or not (stage := stage_inside(slug(name))):
+        return
+    whole = slug(name)
+    other = whole[: whole.index(f"-{stage}")]
+    yield Finding(
+        usecase.at("name"),
+        f"{name!r} has the stage {stage} in it: in the cloud it could not be told from {stage} of a use case {other!r}",
+        f"leave {stage} out; each stage is added to the name by itself",
+    )
 
 
 def deployment_agrees(deployment: View) -> Iterator[Finding]:

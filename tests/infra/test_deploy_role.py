@@ -2,85 +2,32 @@
 
 from __future__ import annotations
 
-import atexit
-import functools
 import json
 import re
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from fnmatch import fnmatchcase
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import pulumi
-import pulumi_aws as aws
 import pytest
-from ai_factory_infra.deploy_grants import BY_PERSONS, EVERY, GRANTS
-from ai_factory_infra.deploy_role import DeployRole, state_bucket
+from ai_factory_infra.deploy_grants import ANYBODY, BY_PERSONS, EVERY, GRANTS
 from ai_factory_infra.deploy_trust import GITHUB, Trust, trust_of
 from ai_factory_infra.policy_check import violations
 from ai_factory_infra.statement_rules import statements
-from ai_factory_infra.testing import Registered, run_program, run_resources, run_stage
-from helpers_infra import ARCHITECTURES, STAGES, bake, registered, render, rendered
-
-GITHUB_REPOSITORY, GITLAB_REPOSITORY = "github.com/acme/churn", "gitlab.com/acme/ml/churn"
-ROLE, POLICY = "aws:iam/role:Role", "aws:iam/policy:Policy"
-ARGS = {
-    "repository": GITHUB_REPOSITORY,
-    "stage": "prod",
-    "prefix": "churn-prod",
-    "stacks": ["serving"],
-    "key_arns": ["k"],
-}
-
-
-@functools.cache
-def stacks(stage: str) -> Mapping[str, Registered]:
-    """Every stack of a project whose repository is named, with its state in a bucket."""
-    infra = (
-        rendered(architecture="realtime", repository=GITHUB_REPOSITORY, state_backend="s3://acme-state/churn") / "infra"
-    )
-    return run_stage(infra, stage, config={"serving": {"release": "7-abc123", "instances": "2", "max_instances": "4"}})
-
-
-@functools.cache
-def foundation(stage: str, repository: str = GITHUB_REPOSITORY) -> Registered:
-    """The foundation alone, which takes a tenth of the time."""
-    infra = rendered(architecture="realtime", repository=repository, state_backend="s3://acme-state/churn") / "infra"
-    return run_program(infra / "foundation", stage)
-
-
-def made(**changes: Any) -> Registered:
-    def build() -> None:
-        opts = pulumi.ResourceOptions(provider=aws.Provider("aws", region="eu-west-1"))
-        DeployRole("churn-prod-deploy", {**ARGS, **changes}, opts)  # type: ignore[typeddict-item]
-
-    return run_resources(build, stage="prod")
-
-
-def deploy_role(found: Registered) -> Mapping[str, Any]:
-    return next(r.inputs for r in found.of(ROLE) if r.inputs.get("path") == "/ci/")
-
-
-def granted(found: Registered) -> list[Mapping[str, Any]]:
-    """Every statement of the deploy role's own policies."""
-    own = [r for r in found.of(POLICY) if not r.name.endswith("-boundary")]
-    return [s for r in own for s in statements(r.inputs["policy"])]
-
-
-def bounds(found: Registered) -> list[Mapping[str, Any]]:
-    return statements(found.named(POLICY, "-deploy-boundary").inputs["policy"])
-
-
-def allows(policy: list[Mapping[str, Any]], action: str, resource: str) -> bool:
-    """What IAM would say, conditions aside: an Allow that matches, and no Deny."""
-    said = {
-        s["Effect"]
-        for s in policy
-        if action in s["Action"] and any(fnmatchcase(resource, pattern) for pattern in s["Resource"])
-    }
-    return said == {"Allow"}
+from helpers_deploy import (
+    GITHUB_REPOSITORY,
+    GITLAB_REPOSITORY,
+    POLICY,
+    allows,
+    brought_along,
+    deploy_role,
+    every_stack,
+    foundation,
+    granted,
+    made,
+    stacks,
+    streaming,
+)
+from helpers_infra import ARCHITECTURES, STAGES, registered
 
 
 # ---------------------------------------------------------------- whom it trusts
@@ -186,20 +133,6 @@ def test_what_would_trust_too_many_is_refused(change: dict[str, Any], path: str,
 
 
 # ---------------------------------------------------------------- what it may do
-@functools.cache
-def streaming() -> Mapping[str, Registered]:
-    """Every stack there is, the stream's too, with a release."""
-    out = Path(tempfile.mkdtemp(prefix="streaming-"))
-    atexit.register(shutil.rmtree, out, ignore_errors=True)
-    project = render(out, architecture="streaming")
-    bake(out, "ingestion", architecture="streaming")
-    return run_stage(project / "infra", "prod", config={"serving": {"release": "7-abc123"}})
-
-
-def every_stack(architecture: str) -> Mapping[str, Registered]:
-    return streaming() if architecture == "streaming" else registered(architecture, "prod", live=True)
-
-
 @pytest.mark.parametrize("architecture", [*ARCHITECTURES, "streaming"])
 def test_whatever_a_stack_makes_the_role_may_make_or_a_person_does(architecture: str) -> None:
     """A new kind of resource needs its entry in the table, or the first deployment of it fails half-way."""
@@ -208,6 +141,82 @@ def test_whatever_a_stack_makes_the_role_may_make_or_a_person_does(architecture:
         granted_here = {t for part in (EVERY, stack) for grant in GRANTS.get(part, ()) for t in grant.types}
         kinds = {r.type.removeprefix("aws:") for r in found.resources if r.type.startswith("aws:")}
         assert stack == "foundation" or kinds <= granted_here | persons, stack
+
+
+LOOKED_AT = [*STAGES, "batch", "streaming", "brought along"]
+
+
+@pytest.mark.parametrize("where", LOOKED_AT)
+def test_whatever_a_stack_looks_up_the_role_may_look_up_or_anybody_may(where: str) -> None:
+    """A preview looks up too, in every stack: the foundation's as well, though the role cannot change that."""
+    allowed = set(ANYBODY) | {i for grants in GRANTS.values() for grant in grants for i in grant.invokes}
+    for stack, found in (stacks(where) if where in STAGES else every_stack(where)).items():
+        assert found.invokes <= allowed, stack
+        assert found.invokes or stack != "foundation"
+
+
+def test_the_foundations_network_can_be_previewed() -> None:
+    found = foundation("prod")
+    assert "aws:index/getAvailabilityZones:getAvailabilityZones" in found.invokes
+    assert allows(granted(found), "ec2:DescribeAvailabilityZones", "*")
+
+
+HERE = "eu-west-1:123456789012"
+NAMED = {  # a kind of resource: the input that AWS names it by, and what is done to the ARN of that name
+    "cloudwatch/logGroup:LogGroup": ("name", "logs:CreateLogGroup", f"arn:aws:logs:{HERE}:log-group:{{}}"),
+    "cloudwatch/dashboard:Dashboard": ("dashboardName", "cloudwatch:PutDashboard", "arn:aws:cloudwatch::123456789012:dashboard/{}"),
+    "glue/catalogDatabase:CatalogDatabase": ("name", "glue:CreateDatabase", f"arn:aws:glue:{HERE}:database/{{}}"),
+    "s3/bucketObjectv2:BucketObjectv2": ("key", "s3:PutObject", "arn:aws:s3:::churn-prod-data-1a2b3c4/{}"),
+    "appautoscaling/policy:Policy": (
+        "resourceId", "cloudwatch:PutMetricAlarm", f"arn:aws:cloudwatch:{HERE}:alarm:TargetTracking-{{}}-AlarmHigh-0a1b",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", NAMED)
+def test_what_it_makes_is_named_as_it_may_name_it_and_no_other_project_is(kind: str) -> None:
+    key, action, arn = NAMED[kind]
+    own, seen = granted(streaming()["foundation"]), 0
+    for stack, found in (*stacks("prod").items(), *streaming().items()):
+        for resource in found.of(f"aws:{kind}") if stack != "foundation" else ():
+            name = str(resource.inputs[key])
+            assert allows(own, action, arn.format(name)), name
+            for other in ("churn-production", "churn_production", "fraud-prod"):
+                another = name.replace("churn-prod", other).replace("churn_prod", other)
+                assert not allows(own, action, arn.format(another)), another
+            seen += 1
+    assert seen
+
+
+def test_a_script_of_the_library_is_changed_and_nothing_else_in_the_data_bucket() -> None:
+    for own, bucket in (
+        (granted(streaming()["foundation"]), "churn-prod-data-1a2b3c4"),
+        (granted(brought_along()["foundation"]), "acme-lake"),
+    ):
+        script, rows = (
+            f"arn:aws:s3:::{bucket}/{k}" for k in ("scripts/churn-prod-curate/landing_job.py", "landing/rows.csv")
+        )
+        for action in ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:PutObjectTagging", "s3:GetObjectTagging"):
+            assert allows(own, action, script), action
+            assert not allows(own, action, rows), action
+            assert not allows(own, action, script.replace("churn-prod-curate", "churn-dev-curate")), action
+        listing = ("s3:ListBucketVersions", f"arn:aws:s3:::{bucket}")
+        assert allows(own, *listing, {"s3:prefix": "scripts/churn-prod-curate/landing_job.py"})
+        assert not allows(own, *listing, {"s3:prefix": "landing/"})
+
+
+def test_releases_are_published_into_an_artifacts_bucket_that_is_brought() -> None:
+    own = granted(brought_along()["foundation"])
+    assert allows(own, "s3:PutObject", "arn:aws:s3:::acme-artifacts/releases/7/model")
+    assert not allows(own, "s3:PutObject", "arn:aws:s3:::acme-artifacts/project/x")
+
+
+def test_it_lends_keys_to_services_only() -> None:
+    found = foundation("prod")
+    own, key = granted(found), found.outputs["data_key_arn"]
+    assert allows(own, "kms:CreateGrant", key, {"kms:GrantIsForAWSResource": "true"})
+    assert not allows(own, "kms:CreateGrant", key, {})
+    assert allows(own, "kms:Encrypt", key, {})
 
 
 def test_no_kind_of_resource_is_both_a_persons_and_ours() -> None:
@@ -220,7 +229,8 @@ def test_its_policies_fit_aws() -> None:
     assert len(attached) <= 10
     for policy in found.of(POLICY):
         assert len(re.sub(r"\s", "", policy.inputs["policy"])) <= 6144, policy.name
-    everything = made(stacks=[s for s in GRANTS if s != EVERY], state="s3://acme-state")
+    long = {"project": "p" * 40, "prefix": "p" * 32, "state": f"s3://{'b' * 63}/{'f' * 40}", "key_arns": ["k" * 75] * 2}
+    everything = made(stacks=[s for s in GRANTS if s != EVERY], **long)
     assert len(everything.of("aws:iam/rolePolicyAttachment:RolePolicyAttachment")) <= 10
     assert all(len(re.sub(r"\s", "", p.inputs["policy"])) <= 6144 for p in everything.of(POLICY))
 
@@ -261,7 +271,7 @@ def test_it_makes_roles_under_the_boundary_only_and_of_this_stage_only() -> None
 def test_it_touches_neither_data_nor_keys_nor_approvals() -> None:
     own = granted(foundation("prod"))
     mentioned = {a for s in own if s["Effect"] == "Allow" for a in s["Action"]}
-    assert not {a for a in mentioned if a.startswith("s3:Delete")} - {"s3:DeleteObject"}
+    assert not {a for a in mentioned if a.startswith("s3:Delete")} - {"s3:DeleteObject"}  # of Pulumi's state
     assert not mentioned & {"kms:ScheduleKeyDeletion", "kms:PutKeyPolicy", "kms:DisableKey", "s3:PutBucketPolicy"}
     assert not allows(own, "s3:GetObject", "arn:aws:s3:::churn-prod-data-1a2b3c4/training/rows.csv")
     assert not allows(own, "s3:DeleteObject", "arn:aws:s3:::churn-prod-artifacts-1a2b3c4/releases/7/model")
@@ -274,69 +284,3 @@ def test_it_may_keep_an_asynchronous_endpoints_topics_and_not_the_one_for_alerts
     topic = "arn:aws:sns:eu-west-1:123456789012:churn-prod-{}-1a2b3c4"
     assert allows(own, "sns:SetTopicAttributes", topic.format("async-done"))
     assert not allows(own, "sns:SetTopicAttributes", topic.format("alerts"))
-
-
-def test_it_reaches_the_state_and_nothing_beside_it() -> None:
-    own = granted(foundation("prod"))
-    assert allows(own, "s3:PutObject", "arn:aws:s3:::acme-state/churn/.pulumi/stacks/x.json")
-    assert not allows(own, "s3:PutObject", "arn:aws:s3:::acme-state-2/x")
-    assert "KeepState" not in {s["Sid"] for s in granted(made())}
-
-
-@pytest.mark.parametrize(
-    ("address", "bucket"),
-    [("s3://acme-state", "acme-state"), ("s3://acme-state/churn?region=x", "acme-state"), ("file://~", ""), ("", "")],
-)
-def test_the_state_is_read_from_its_address(address: str, bucket: str) -> None:
-    assert state_bucket(address) == bucket
-
-
-# ---------------------------------------------------------------- the boundary
-def test_every_role_of_every_stack_carries_the_boundary() -> None:
-    found = stacks("prod")
-    boundary = found["foundation"].outputs["permissions_boundary_arn"]
-    roles = [r for stack in found.values() for r in stack.of(ROLE) if r.inputs.get("path") != "/ci/"]
-    assert len(roles) >= 8
-    assert {r.inputs.get("permissionsBoundary") for r in roles} == {boundary}
-
-
-def test_a_stacks_own_boundary_wins() -> None:
-    own = f"{ACCOUNT}:policy/ours"
-    infra = (
-        rendered(architecture="realtime", repository=GITHUB_REPOSITORY, state_backend="s3://acme-state/churn") / "infra"
-    )
-    found = run_program(infra / "foundation", "prod", config={"permissions_boundary_arn": own})
-    assert {r.inputs.get("permissionsBoundary") for r in found.of(ROLE) if r.inputs.get("path") != "/ci/"} == {own}
-    assert found.outputs["permissions_boundary_arn"] == own
-    assert not [p for p in found.of(POLICY) if p.name.endswith("-boundary")]
-
-
-def role_statements(architecture: str) -> Iterator[tuple[str, str]]:
-    """(action, resource) of every role of every stack. Mocks make up some ARNs; those are left out as resources."""
-    for stack in every_stack(architecture).values():
-        for resource, statement in stack.statements():
-            if resource.type == "aws:iam/rolePolicy:RolePolicy" and statement["Effect"] == "Allow":
-                for action in statement["Action"]:
-                    yield from ((action, r) for r in statement["Resource"])
-
-
-@pytest.mark.parametrize("architecture", [*ARCHITECTURES, "streaming"])
-def test_no_role_of_the_library_needs_more_than_its_boundary_allows(architecture: str) -> None:
-    """What a boundary leaves out fails in the cloud only, when the job runs."""
-    policy = bounds(foundation("prod"))
-    known = {a for s in policy for a in s["Action"]}
-    seen = 0
-    for action, resource in role_statements(architecture):
-        assert action in known, action
-        made_up = re.search(r":\d{12}:[A-Z]", resource) or ":cloudwatch:" in resource
-        if not made_up:
-            seen += 1
-            assert allows(policy, action, resource), (action, resource)
-    assert seen > 30
-
-
-def test_a_boundary_lets_nobody_make_roles_or_reach_another_project() -> None:
-    policy = bounds(foundation("prod"))
-    assert not [a for s in policy for a in s["Action"] if a.startswith("iam:") and a != "iam:PassRole"]
-    assert not allows(policy, "s3:GetObject", "arn:aws:s3:::fraud-prod-data/x")
-    assert allows(policy, "s3:GetObject", "arn:aws:s3:::churn-prod-data-1a2b3c4/x")

@@ -8,7 +8,7 @@ import re
 import sys
 
 import pytest
-from ai_factory_spec.naming import RESERVED_PACKAGES, SLUG_LENGTH, command_name, package_name, slug
+from ai_factory_spec.naming import RESERVED_PACKAGES, SLUG_LENGTH, command_name, package_name, slug, stage_inside
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -98,3 +98,19 @@ def test_names_hide_no_module_and_no_command_of_what_a_generated_repository_inst
     importable = {m for m in modules if re.fullmatch("[a-z][a-z0-9_]*", m)}
     assert {m for m in importable if package_name(m) == m} == set()
     assert {c for c in commands if command_name(c) == c} == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "stage"),
+    [
+        ("churn-dev", "dev"),
+        ("churn-prod-eu", "prod"),
+        ("churn", ""),
+        ("dev", ""),
+        ("prod-failures", ""),
+        ("churn-devices", ""),
+    ],
+)
+def test_a_stage_after_the_first_word_is_seen(name: str, stage: str) -> None:
+    """Who may reach `churn-dev-…` would reach all of a project `churn-dev`; of `prod-failures` there is nothing before."""
+    assert stage_inside(name) == stage
