@@ -14,11 +14,11 @@ from ai_factory_runtime.base.refusals import BatchUnusable
 from ai_factory_runtime.batch.scoring import Chunk
 from ai_factory_runtime.data import tables
 from ai_factory_runtime.data.data_refusals import SourceElsewhere
+from ai_factory_runtime.data.foreign import PART_NAMES
 from ai_factory_runtime.data.sources import S3
-from ai_factory_runtime.data.tables import PARQUET_NAMES, Table, open_table
+from ai_factory_runtime.data.tables import Table, open_table
 
 LINE_BYTES = 256  # of a row of CSV, a guess
-PART_NAMES = (*PARQUET_NAMES, ".csv", ".tsv", ".txt")
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from ai_factory_runtime.data.csvfile import (
     unreadable_csv,
     wrong_encoding,
 )
+from ai_factory_runtime.data.foreign import reject_foreign
 
 CHUNK_ROWS = 16_384
 CHUNK_BYTES = 16 * 1024 * 1024  # of CSV; also the longest row
@@ -85,8 +86,7 @@ class Table:
 
 def read_raw(path: Path, contract: Contract) -> pd.DataFrame:
     """The contract's columns of a file, those that are there, with the values as the file has them. Raises DataUnreadable."""
-    if not path.is_file():
-        raise DataUnreadable(path=path, problem="there is no such file")
+    _reject(path)
     try:
         raw = _read_parquet(path, contract) if path.suffix.lower() in PARQUET_NAMES else read_csv(path, contract)
     except OSError as error:
@@ -114,9 +114,8 @@ def _read_parquet(path: Path, contract: Contract) -> pd.DataFrame:
 
 
 def open_table(path: Path, contract: Contract) -> Table:
-    """Look at a file's columns. Raises DataUnreadable where there is no table, or a column of the contract occurs twice."""
-    if not path.is_file():
-        raise DataUnreadable(path=path, problem="there is no such file")
+    """Look at a file's columns. Raises DataUnreadable where there is no CSV or Parquet, or a column of the contract occurs twice."""
+    _reject(path)
     numeric = frozenset(c.name for c in contract.columns if c.type in NUMBERS)
     try:
         if path.suffix.lower() not in PARQUET_NAMES:
@@ -131,6 +130,18 @@ def open_table(path: Path, contract: Contract) -> Table:
         raise DataUnreadable(path=path, problem=str(error).splitlines()[0]) from error
     reject_repeated(path, names, contract)
     return Table(path, names, header, numeric)
+
+
+def _reject(path: Path) -> None:
+    """Raise DataUnreadable where there is no file, or one that is no CSV and no Parquet."""
+    if path.is_dir():
+        raise DataUnreadable(path=path, problem="it is a folder; one CSV or Parquet file is read here")
+    if not path.is_file():
+        raise DataUnreadable(path=path, problem="there is no such file")
+    try:
+        reject_foreign(path)
+    except OSError as error:
+        raise DataUnreadable(path=path, problem=str(error).splitlines()[0]) from error
 
 
 def _as_numbers(texts: Any) -> Any:
