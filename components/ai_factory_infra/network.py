@@ -2,10 +2,12 @@
 
 The containers of this library need no network: SageMaker brings their inputs and takes their outputs, and metrics leave
 through their log. They run in network isolation in every mode. A network adds that SageMaker's own traffic to S3 stays
-inside it, under an endpoint policy, and in a flow log. So `create` has no internet gateway, no NAT and no interface
-endpoints.
+inside it, under an endpoint policy, and in a flow log. So `create` has no internet gateway, no NAT and, unless `interfaces`
+asks for some, no interface endpoints: what runs in it can call no other service.
 
-Costs when idle: nothing by the hour; the flow log by volume. Limits: at most 16 subnets and 5 security groups a job. AWS: "Give SageMaker processing jobs access to resources in your VPC".
+Costs when idle: nothing by the hour, the flow log by volume; each of `interfaces` by the hour in two zones (about 16 USD a month,
+and by what passes). Limits: at most 16 subnets and 5 security groups a job.
+AWS: "Give SageMaker processing jobs access to resources in your VPC", "DescribeAvailabilityZones".
 """
 
 from __future__ import annotations
@@ -17,11 +19,12 @@ from typing import NotRequired
 
 import pulumi
 import pulumi_aws as aws
+from ai_factory_spec.suggest import did_you_mean
 
-from ai_factory_infra.account import Account
 from ai_factory_infra.dependency import MODES, Mode
 from ai_factory_infra.inputs import RoleInputs
 from ai_factory_infra.limits import LOG_RETENTION_DAYS, SECURITY_GROUPS, SUBNETS
+from ai_factory_infra.network_doors import IMAGES, INTERFACES, door_to_s3, doors_to_services
 from ai_factory_infra.pipeline_parts import role
 from ai_factory_infra.policies import write_flow_log
 from ai_factory_infra.problems import Problems
@@ -33,7 +36,8 @@ class NetworkArgs(RoleInputs):
     """`mode`: create, existing or skip. `existing` takes `subnet_ids` and `security_group_ids`.
 
     `create` takes `cidr` (a /16 to /24, split between two zones), `buckets` (names; the only ones that can be reached),
-    `logs_key_arn` and `log_retention_days` for the flow log. `role_arns`: a role that exists, for the part `flow`.
+    `logs_key_arn` and `log_retention_days` for the flow log. `role_arns`: a role that exists, for the part `flow`. `interfaces`:
+    services that can be called from inside, such as `sagemaker.runtime`; none by default, each costs by the hour.
     """
 
     mode: Mode | str
@@ -43,6 +47,7 @@ class NetworkArgs(RoleInputs):
     buckets: NotRequired[Sequence[pulumi.Input[str]]]
     logs_key_arn: NotRequired[pulumi.Input[str]]
     log_retention_days: NotRequired[int]
+    interfaces: NotRequired[Sequence[str]]
 
 
 class Network(pulumi.ComponentResource):
@@ -65,7 +70,12 @@ class Network(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         cidr = args.get("cidr", "10.60.0.0/20")
         vpc = aws.ec2.Vpc(name, cidr_block=cidr, enable_dns_support=True, enable_dns_hostnames=True, opts=child)
-        zones = aws.get_availability_zones_output(state="available", opts=pulumi.InvokeOutputOptions(parent=self))
+        # Local Zones that the account has opted in to sort before the zones of the region itself, and have no SageMaker.
+        zones = aws.get_availability_zones_output(
+            state="available",
+            filters=[{"name": "opt-in-status", "values": ["opt-in-not-required"]}],
+            opts=pulumi.InvokeOutputOptions(parent=self),
+        )
         table = aws.ec2.RouteTable(name, vpc_id=vpc.id, opts=child)
         subnets = []
         for i, block in enumerate(split(cidr, ZONES)):
@@ -75,51 +85,20 @@ class Network(pulumi.ComponentResource):
                 cidr_block=block,
                 availability_zone=zones.names[i],
                 map_public_ip_on_launch=False,
-                opts=child,
+                # A zone that AWS adds, or has no room in today, would move the others along and replace the subnets.
+                opts=pulumi.ResourceOptions(parent=self, ignore_changes=["availability_zone"]),
             )
             aws.ec2.RouteTableAssociation(f"{name}-{i}", subnet_id=subnet.id, route_table_id=table.id, opts=child)
             subnets.append(subnet.id)
-        door = self._door_to_s3(name, vpc, table, args)
+        services = args.get("interfaces", ())
+        door = door_to_s3(name, vpc, table, args.get("buckets", ()), images=IMAGES in services, parent=self)
         group = self._group(name, vpc, door)
+        if services:
+            doors_to_services(name, vpc, subnets, group, services, parent=self)
         self._flow_log(name, vpc, args)
         # AWS makes this group with the network and lets everything in it talk; emptied, it lets nothing.
         aws.ec2.DefaultSecurityGroup(f"{name}-default", vpc_id=vpc.id, ingress=[], egress=[], opts=child)
         return pulumi.Output.all(*subnets), pulumi.Output.all(group)
-
-    def _door_to_s3(
-        self, name: str, vpc: aws.ec2.Vpc, table: aws.ec2.RouteTable, args: NetworkArgs
-    ) -> aws.ec2.VpcEndpoint:
-        account = Account.of(self)
-        buckets = args.get("buckets", ())
-        policy = pulumi.Output.json_dumps(
-            {
-                "Version": "2012-10-17",
-                "Statement": [
-                    {
-                        "Sid": "OnlyOurBuckets",
-                        "Effect": "Allow",
-                        "Principal": "*",
-                        "Action": [
-                            "s3:AbortMultipartUpload",
-                            "s3:GetBucketLocation",
-                            "s3:GetObject",
-                            "s3:ListBucket",
-                            "s3:PutObject",
-                        ],
-                        "Resource": [account.bucket(b, p) for b in buckets for p in ("", "*")],
-                    }
-                ],
-            }
-        )
-        return aws.ec2.VpcEndpoint(
-            f"{name}-s3",
-            vpc_id=vpc.id,
-            service_name=pulumi.Output.format("com.amazonaws.{0}.s3", account.region),
-            vpc_endpoint_type="Gateway",
-            route_table_ids=[table.id],
-            policy=policy,
-            opts=pulumi.ResourceOptions(parent=self),
-        )
 
     def _group(self, name: str, vpc: aws.ec2.Vpc, door: aws.ec2.VpcEndpoint) -> pulumi.Output[str]:
         child = pulumi.ResourceOptions(parent=self)
@@ -192,7 +171,16 @@ def _check(args: NetworkArgs) -> None:
         problems.unless(
             days in LOG_RETENTION_DAYS, "log_retention_days", f"got {days}; AWS allows {LOG_RETENTION_DAYS}"
         )
+    _check_interfaces(problems, mode, args.get("interfaces", ()))
     problems.stop()
+
+
+def _check_interfaces(problems: Problems, mode: str, services: Sequence[str]) -> None:
+    problems.unless(mode == "create" or not services, "interfaces", f"fits the mode create, not {mode}")
+    for service in sorted(set(services) - set(INTERFACES)):
+        meant = did_you_mean(service, INTERFACES)
+        problems.add("interfaces", f"got {service!r}; allowed: {', '.join(INTERFACES)}{meant}")
+    problems.unless(len(set(services)) == len(services), "interfaces", "the same service twice")
 
 
 def _is_network(cidr: str) -> bool:

@@ -201,9 +201,15 @@ class _Answers(mocks.Mocks):
                 "id": "aws",
                 "reverseDnsPrefix": "com.amazonaws",
             },
-            "getAvailabilityZones": {"names": [REGION + z for z in "abc"], "zoneIds": ["1", "2", "3"], "id": REGION},
+            "getAvailabilityZones": {"names": _zones(args.args), "zoneIds": [], "id": REGION},
         }
-        return known[args.token.split(":")[-1]], []
+        return known.get(args.token.split(":")[-1], dict(args.args)), []
+
+
+def _zones(asked: Mapping[Any, Any]) -> list[str]:
+    """The region's zones, behind a Local Zone that this account has opted in to, unless that is filtered out."""
+    filtered = any(f["name"] == "opt-in-status" for f in asked.get("filters") or ())
+    return [*([] if filtered else [f"{REGION}-lhr-1a"]), *(REGION + z for z in "abc")]
 
 
 def settings(program: Path, stage: str) -> tuple[str, dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -36,6 +37,7 @@ PIPELINE = {
     "outputs": {"artifacts": FOLDER},
 }
 TRIGGER = {"pipeline_name": "p", "pipeline_arn": ARN, "alerts_topic_arn": ARN, "schedule": "0 3 * * *"}
+DOOR = "aws:ec2/vpcEndpoint:VpcEndpoint"
 STATEMENT = {"sid": "S", "why": "it must", "actions": ["s3:GetObject"], "resources": [ARN]}
 
 
@@ -92,6 +94,9 @@ CASES: list[Case] = [
     (Network, {"mode": "existing", "security_group_ids": ["sg-0a1b2c3d"]}, {"subnet_ids": [f"subnet-{i:08x}" for i in range(17)]}, "subnet_ids", "AWS allows 1 to 16"),
     (Network, {}, {"mode": "skip", "subnet_ids": ["subnet-0a1b2c3d"]}, "subnet_ids", "fits the mode existing, not skip"),
     (Network, {}, {"mode": "public"}, "mode", "create, existing, skip"),
+    (Network, {"mode": "create", "buckets": ["b"]}, {"interfaces": ["sagemaker.runtme"]}, "interfaces", "did you mean 'sagemaker.runtime'?"),
+    (Network, {"mode": "create", "buckets": ["b"]}, {"interfaces": ["sts", "sts"]}, "interfaces", "the same service twice"),
+    (Network, {"mode": "skip"}, {"interfaces": ["sts"]}, "interfaces", "fits the mode create, not skip"),
     (AlertTopic, {"kms_key_arn": ARN}, {"email": "everyone"}, "email", "one e-mail address"),
     (CostGuard, {"project": "p", "alerts_topic_arn": ARN}, {"monthly_budget": 0.0}, "monthly_budget", "more than 0"),
     (ModelRegistry, {"kms_key_arn": ARN, "alerts_topic_arn": ARN}, {"kept_untagged_days": 0}, "kept_untagged_days", "1 day or more"),
@@ -179,6 +184,43 @@ def test_a_network_is_split_into_equal_parts() -> None:
 def test_a_security_group_is_never_named_as_aws_names_its_own() -> None:
     found = made(Network, "sg-dev-net", {"mode": "create", "buckets": ["b"]})
     assert not found.only("aws:ec2/securityGroup:SecurityGroup").name.startswith("sg")
+
+
+def test_subnets_lie_in_the_regions_own_zones_and_stay_where_they_are() -> None:
+    found = made(Network, "net", {"mode": "create", "buckets": ["b"]}).of("aws:ec2/subnet:Subnet")
+    assert [s.inputs["availabilityZone"] for s in found] == ["eu-west-1a", "eu-west-1b"]
+    assert {s.ignore_changes for s in found} == {("availabilityZone",)}
+
+
+def test_a_network_has_an_interface_for_each_service_that_is_asked_for_and_no_other() -> None:
+    bare = made(Network, "net", {"mode": "create", "buckets": ["b"]})
+    assert [d.inputs["vpcEndpointType"] for d in bare.of(DOOR)] == ["Gateway"]
+    args = {"mode": "create", "buckets": ["b"], "interfaces": ["sagemaker.runtime", "ecr.dkr"]}
+    found = made(Network, "net", args)
+    gateway, *doors = found.of(DOOR)
+    assert [d.inputs["serviceName"] for d in doors] == [
+        "com.amazonaws.eu-west-1.sagemaker.runtime",
+        "com.amazonaws.eu-west-1.ecr.dkr",
+    ]
+    assert {(d.inputs["vpcEndpointType"], d.inputs["privateDnsEnabled"]) for d in doors} == {("Interface", True)}
+    assert {len(d.inputs["subnetIds"]) for d in doors} == {2}
+    for door, action in zip(doors, ("sagemaker:InvokeEndpoint", "ecr:BatchGetImage"), strict=True):
+        (statement,) = json.loads(door.inputs["policy"])["Statement"]
+        assert action in statement["Action"]
+        assert statement["Condition"] == {"StringEquals": {"aws:PrincipalAccount": "123456789012"}}
+    assert "prod-eu-west-1-starport-layer-bucket" in gateway.inputs["policy"]
+    assert "starport" not in bare.of(DOOR)[0].inputs["policy"]
+
+
+def test_only_the_containers_reach_the_interfaces_and_they_reach_nothing_else() -> None:
+    args = {"mode": "create", "buckets": ["b"], "interfaces": ["sts"]}
+    found = made(Network, "net", args)
+    rules = [*found.of("aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule")]
+    (entry,) = found.of("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule")
+    assert "doors" in entry.inputs["securityGroupId"]
+    assert "jobs" in entry.inputs["referencedSecurityGroupId"]
+    assert all("cidrIpv4" not in r.inputs for r in [entry, *rules])
+    assert {r.inputs["toPort"] for r in [entry, *rules]} == {443}
 
 
 def test_an_existing_network_is_used_and_nothing_is_made() -> None:

@@ -7,9 +7,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from ai_factory_infra.cost.items import items_of
+from ai_factory_infra.cost.price_table import SHIPPED, price_table
+from ai_factory_infra.network_doors import INTERFACES
 from ai_factory_infra.pipeline_definition import jobs
 from ai_factory_infra.policies import WITHOUT_RESOURCE
+from ai_factory_infra.policy_check import violations
 from ai_factory_infra.testing import ACCOUNT, Registered, Registration, run_program, run_stage
+from botocore.session import get_session
 from helpers_infra import ARCHITECTURES, STAGES, registered, rendered
 
 EVERY = [(a, s, live) for a in ARCHITECTURES for s in STAGES for live in (False, True)]
@@ -258,6 +263,25 @@ def test_a_private_network_has_no_way_out_but_to_the_buckets() -> None:
     policy = json.loads(foundation.only("aws:ec2/vpcEndpoint:VpcEndpoint").inputs["policy"])
     assert len(policy["Statement"][0]["Resource"]) == 6
     assert "aws:ec2/flowLog:FlowLog" in kinds
+
+
+def test_interfaces_are_a_setting_break_no_rule_and_are_counted_in_the_estimate() -> None:
+    program = rendered(architecture="realtime") / "infra" / "foundation"
+    found = run_program(program, "prod", config={"interfaces": ", ".join(INTERFACES)})
+    doors = [d for d in found.of("aws:ec2/vpcEndpoint:VpcEndpoint") if d.inputs["vpcEndpointType"] == "Interface"]
+    assert len(doors) == len(INTERFACES) == 8
+    assert max(len(d.name) for d in doors) <= 55
+    assert violations({"foundation": found}, "prod") == []
+    items, unknown = items_of([(r.type, r.name, r.inputs) for r in found.resources], price_table(SHIPPED, "eu-west-1"))
+    assert {d.name for d in doors} <= {i.what for i in items if i.by.startswith("2 × 730 h")}
+    assert not [u for u in unknown if u.startswith("aws:")]
+
+
+def test_interfaces_let_through_actions_that_aws_has() -> None:
+    session = get_session()
+    for endpoint, (service, actions) in INTERFACES.items():
+        clients = {"sagemaker.runtime": "sagemaker-runtime"}.get(endpoint, service)
+        assert set(actions) <= set(session.get_service_model(clients).operation_names), endpoint
 
 
 def test_the_budget_counts_the_whole_account_unless_told_otherwise() -> None:

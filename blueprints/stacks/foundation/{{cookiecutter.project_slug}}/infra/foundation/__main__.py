@@ -13,6 +13,7 @@ from ai_factory_infra.dependency import MODES
 from ai_factory_infra.deploy_role import PROVIDERS, DeployRole
 from ai_factory_infra.key_set import CLASSES, KeySet
 from ai_factory_infra.network import Network, NetworkArgs
+from ai_factory_infra.network_doors import INTERFACES
 from ai_factory_infra.secure_bucket import SecureBucket
 from ai_factory_infra.security_baseline import SERVICES, SecurityBaseline
 from ai_factory_infra.stage import Stage
@@ -33,6 +34,7 @@ class Config(StackConfig):
     network_cidr: str = text(r"[\d.]+/\d+", "a private network, /16 to /24", default="10.60.0.0/20")
     subnet_ids: tuple[str, ...] = names(r"subnet-[0-9a-f]{8,17}", "ids such as subnet-0a1b2c3d, commas between")
     security_group_ids: tuple[str, ...] = names(r"sg-[0-9a-f]{8,17}", "ids such as sg-0a1b2c3d, commas between")
+    interfaces: tuple[str, ...] = names("|".join(INTERFACES), ", ".join(INTERFACES))
     key_arns: Mapping[str, str] = pairs(
         r"arn:[\w-]+:kms:.+", "keys that exist: data=ARN, alerts=ARN, logs=ARN", *CLASSES
     )
@@ -144,7 +146,7 @@ data = bucket("data", config.data_bucket, "training", "scoring")
 artifacts = bucket("artifacts", config.artifacts_bucket, "project", "releases", "scores", "reports")
 captures = bucket("captures", config.captures_bucket, "requests", expire_days=config.capture_days)
 
-wanted: NetworkArgs = {"mode": config.network}
+wanted: NetworkArgs = {"mode": config.network, "interfaces": config.interfaces}
 if config.network == "create":
     wanted |= {
         "cidr": config.network_cidr,
