@@ -60,7 +60,7 @@ class DeploymentUnreadable(FactoryError):
     def __init__(self, *, path: Path, reason: str) -> None:
         super().__init__(
             f"{path} does not say which model is deployed: {reason}.",
-            hint="Promote a version again; that writes the file anew.",
+            hint="Promote a version again, the project's `promote VERSION --stage` command: it keeps the damaged file and writes it anew.",
         )
 
 

@@ -17,6 +17,7 @@ from ai_factory_spec.errors import FactoryError
 from ai_factory_runtime.base.atomic import write_atomically
 from ai_factory_runtime.base.errors import RunLocked, WriteFailed
 from ai_factory_runtime.base.jsontext import to_json
+from ai_factory_runtime.base.locking import note_holder
 from ai_factory_runtime.base.project import Project
 
 LOCK = "run.lock"
@@ -62,9 +63,9 @@ def exclusive(project: Project, run_id: str) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             raise RunLocked(lock=path, holder=file.read().strip() or "starting") from None
-        file.truncate(0)
-        file.write(f"run {run_id}, process {os.getpid()}\n")
-        file.flush()
+        except OSError as error:
+            raise WriteFailed(path=path, problem=error.strerror or str(error)) from error
+        note_holder(file, f"run {run_id}, process {os.getpid()}\n")
         yield
 
 

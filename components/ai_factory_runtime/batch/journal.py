@@ -21,6 +21,7 @@ from ai_factory_spec.errors import FactoryError
 
 from ai_factory_runtime.base.atomic import write_atomically
 from ai_factory_runtime.base.errors import RunLocked, WriteFailed
+from ai_factory_runtime.base.locking import note_holder
 from ai_factory_runtime.releases.scale_errors import WorkerLost
 
 PLAN, LOCK = "plan.json", "lock"
@@ -148,9 +149,7 @@ def _locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise WriteFailed(path=path, problem=error.strerror or str(error)) from error
     with file:
-        file.truncate(0)
-        file.write(f"process {os.getpid()}")
-        file.flush()
+        note_holder(file, f"process {os.getpid()}")
         yield
 
 

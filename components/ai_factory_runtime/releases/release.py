@@ -12,6 +12,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import unicodedata
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from ai_factory_spec.naming import command_name
 from ai_factory_spec.suggest import did_you_mean
 
 from ai_factory_runtime.base.errors import NotApproved, TamperedModel
+from ai_factory_runtime.base.locking import locked
 from ai_factory_runtime.base.project import Project
 from ai_factory_runtime.base.refusals import ApprovalRefused, PolicyInvalid, ReleaseInvalid
 from ai_factory_runtime.model_package.package import MANIFEST, package_digest
@@ -71,7 +73,12 @@ def load_policy(project: Project) -> Policy:
 
 
 def open_release(project: Project, model: ModelVersion) -> Path:
-    """Write the record of a registered model, unsigned, unless it is there already. Returns its path. Raises TamperedModel."""
+    """Write the record of a registered model, unsigned, unless it is there already. Returns its path. Raises TamperedModel, WriteFailed."""
+    with _locked(project, model):
+        return _opened(project, model)
+
+
+def _opened(project: Project, model: ModelVersion) -> Path:
     digest = package_digest(model.folder)
     if digest != model.digest:
         raise TamperedModel(
@@ -98,17 +105,17 @@ def approve(project: Project, version: int, role: str, by: str, comment: str = "
 
     policy = load_policy(project)
     model = open_registry(project).get(version)
-    path = open_release(project, model)
-    record = _fitting(project, path, model.folder, version)
-    reason = _refusal(record, policy, role, by, comment)
-    if reason:
-        raise ApprovalRefused(
-            release=f"version {version}", reason=reason, hint=f"`{_command(project)} releases` shows who has signed."
-        )
-    signed = Approval(role=role, by=person_name(by), at=_now(), comment=comment.strip(), seal="0" * 64)
-    signed = signed.model_copy(update={"seal": seal_of(record, signed)})
-    record = record.model_copy(update={"approvals": [*record.approvals, signed]})
-    write_record(path, record)
+    with _locked(project, model):
+        path = _opened(project, model)
+        record = _fitting(project, path, model.folder, version)
+        reason = _refusal(record, policy, role, by, comment)
+        if reason:
+            hint = f"`{_command(project)} releases` shows who has signed."
+            raise ApprovalRefused(release=f"version {version}", reason=reason, hint=hint)
+        signed = Approval(role=role, by=person_name(by), at=_now(), comment=comment.strip(), seal="0" * 64)
+        signed = signed.model_copy(update={"seal": seal_of(record, signed)})
+        record = record.model_copy(update={"approvals": [*record.approvals, signed]})
+        write_record(path, record)
     return _release(path, record, policy.roles(project.usecase.risk.tier))
 
 
@@ -234,6 +241,11 @@ def _find(project: Project, digest: str, version: int | None) -> Path | None:
         return path if path.is_file() else None
     found = sorted((project.root / RELEASES).glob(f"*-{digest[:12]}.yaml"))
     return found[0] if found else None
+
+
+def _locked(project: Project, model: ModelVersion) -> AbstractContextManager[None]:
+    """One signature at a time. The lock lies under artifacts/, which git does not see; the records are kept in git."""
+    return locked(project.shared / "locks" / f"{_path(project, model.version, model.digest).stem}.lock")
 
 
 def _command(project: Project) -> str:

@@ -10,6 +10,7 @@ import datetime as dt
 import json
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from typing import Any
 from ai_factory_spec.naming import command_name
 
 from ai_factory_runtime.base.atomic import write_atomically
-from ai_factory_runtime.base.errors import NothingDeployed, TamperedModel
+from ai_factory_runtime.base.errors import NothingDeployed, TamperedModel, WriteFailed
+from ai_factory_runtime.base.locking import locked
 from ai_factory_runtime.base.project import Project
 from ai_factory_runtime.base.refusals import DeploymentUnreadable, NothingToRollBack, UnknownStage
 from ai_factory_runtime.model_package.package import MANIFEST, ModelPackage, load_package, package_digest
@@ -45,40 +47,45 @@ def deploy(project: Project, stage: str, *, version: int, digest: str, folder: P
     `folder` is a model package under artifacts/. Raises UnknownStage, TamperedModel where the files are not those of
     `digest`, and outside dev NotApproved or ReleaseInvalid.
     """
-    _check_stage(project, stage)
-    found = package_digest(folder)
-    if found != digest:
-        raise TamperedModel(folder=folder, problems=[f"its digest is {found[:12]}…, not {digest[:12]}…"])
-    if stage != DEV:
-        require_approved(project, folder, stage=stage, version=version)
-    model = Deployed(stage, version, digest, folder.resolve(), dt.datetime.now(dt.UTC).isoformat(timespec="seconds"))
-    before = _read(project, stage)
-    again = bool(before) and (before[0].version, before[0].digest) == (version, digest)
-    _write(project, model, before[1:] if again else before)
+    model = _deployable(project, stage, version, digest, folder)
+    with _locked(project, stage):
+        _put(project, model, _read(project, stage))
     return model
 
 
 def promote(project: Project, version: int, stage: str) -> Deployed:
-    """Deploy a registered version to a stage. Raises what `deploy` raises, and UnknownVersion."""
+    """Deploy a registered version to a stage. A damaged file of the stage is kept as `<stage>.json.damaged` and begun anew.
+
+    Raises what `deploy` raises but DeploymentUnreadable, and UnknownVersion.
+    """
     from ai_factory_runtime.releases.registry import open_registry
 
     _check_stage(project, stage)
-    model = open_registry(project).get(version)
-    return deploy(project, stage, version=model.version, digest=model.digest, folder=model.folder)
+    found = open_registry(project).get(version)
+    model = _deployable(project, stage, found.version, found.digest, found.folder)
+    with _locked(project, stage):
+        try:
+            before = _read(project, stage)
+        except DeploymentUnreadable:
+            _keep_damaged(_path(project, stage))
+            before = []
+        _put(project, model, before)
+    return model
 
 
 def roll_back(project: Project, stage: str) -> Deployed:
     """Deploy the model that the stage had before. Raises NothingDeployed, NothingToRollBack, and what `deploy` raises."""
     _check_stage(project, stage)
-    known = _read(project, stage)
-    if not known:
-        raise _nothing(project, stage)
-    current, *earlier = known
-    if not earlier:
-        raise NothingToRollBack(stage=stage, version=current.version)
-    target = earlier[0]
-    back = deploy(project, stage, version=target.version, digest=target.digest, folder=target.folder)
-    _write(project, back, earlier[1:])  # the model that was left is no way back
+    with _locked(project, stage):
+        known = _read(project, stage)
+        if not known:
+            raise _nothing(project, stage)
+        current, *earlier = known
+        if not earlier:
+            raise NothingToRollBack(stage=stage, version=current.version)
+        target = earlier[0]
+        back = _deployable(project, stage, target.version, target.digest, target.folder)
+        _write(project, back, earlier[1:])  # the model that was left is no way back
     return back
 
 
@@ -118,6 +125,38 @@ def history(project: Project, stage: str) -> tuple[Deployed, ...]:
     """The models a stage had before its present one, the latest first."""
     _check_stage(project, stage)
     return tuple(_read(project, stage)[1:])
+
+
+def _deployable(project: Project, stage: str, version: int, digest: str, folder: Path) -> Deployed:
+    """The deployment of a model from now on, if it may be. Raises UnknownStage, TamperedModel, NotApproved, ReleaseInvalid."""
+    _check_stage(project, stage)
+    found = package_digest(folder)
+    if found != digest:
+        raise TamperedModel(folder=folder, problems=[f"its digest is {found[:12]}…, not {digest[:12]}…"])
+    if stage != DEV:
+        require_approved(project, folder, stage=stage, version=version)
+    return Deployed(stage, version, digest, folder.resolve(), dt.datetime.now(dt.UTC).isoformat(timespec="seconds"))
+
+
+def _put(project: Project, model: Deployed, before: list[Deployed]) -> None:
+    """Write a stage's file; the same model once more is no step of its history."""
+    again = bool(before) and (before[0].version, before[0].digest) == (model.version, model.digest)
+    _write(project, model, before[1:] if again else before)
+
+
+def _keep_damaged(path: Path) -> None:
+    """Copy a damaged file beside itself; it stays in its place until the new one takes it."""
+    kept = path.with_name(f"{path.name}.damaged")
+    try:
+        body = path.read_bytes()
+    except OSError as error:
+        raise WriteFailed(path=path, problem=error.strerror or str(error)) from error
+    write_atomically(kept, body)
+
+
+def _locked(project: Project, stage: str) -> AbstractContextManager[None]:
+    """One change of a stage at a time: its file is read, and replaced by what follows from it."""
+    return locked(_path(project, stage).with_name(f".{stage}.lock"))
 
 
 def _handed_over(project: Project, stage: str, folder: Path) -> Deployed:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-import fcntl
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
@@ -14,7 +13,7 @@ from typing import Any, get_args
 from ai_factory_spec.usecase import Rollout as Terms
 
 from ai_factory_runtime.base.atomic import write_atomically
-from ai_factory_runtime.base.errors import WriteFailed
+from ai_factory_runtime.base.locking import locked as lock_file
 from ai_factory_runtime.base.project import Project
 from ai_factory_runtime.rollout.decisions import Candidate, Event, Rollout, Status, shares
 from ai_factory_runtime.rollout.rollout_errors import RolloutUnreadable
@@ -44,18 +43,9 @@ def challenger_folder(project: Project, rollout: Rollout) -> Path:
     return folder
 
 
-@contextmanager
-def locked(project: Project, stage: str) -> Iterator[None]:
+def locked(project: Project, stage: str) -> AbstractContextManager[None]:
     """One decision at a time; the operating system releases the lock with the process. Raises WriteFailed."""
-    path = project.stages / f".{stage}.rollout.lock"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a")
-    except OSError as error:
-        raise WriteFailed(path=path, problem=error.strerror or str(error)) from error
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    return lock_file(project.stages / f".{stage}.rollout.lock")
 
 
 def write_rollout(project: Project, rollout: Rollout) -> None:

@@ -104,7 +104,13 @@ def settle(project: Project, registry: Registry, version: ModelVersion) -> Model
 
 
 def finish_interrupted(project: Project, registry: Registry) -> None:
-    """Settle the newest version if the run that registered it was stopped before it could."""
+    """Settle the newest version if the run that registered it was stopped before it could.
+
+    Before anything is registered: a stage whose file cannot be read would take no new champion. Raises DeploymentUnreadable.
+    """
+    from ai_factory_runtime.releases.stages import DEV, history
+
+    history(project, DEV)
     versions = registry.versions()
     if versions and "settled" not in dict(versions[-1].tags) and versions[-1].folder.is_dir():
         settle(project, registry, versions[-1])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -289,3 +291,37 @@ def test_a_listed_release_whose_model_was_changed_says_so(project: Project) -> N
     (release,) = list_releases(project)
     assert not release.approved
     assert any("card.md" in problem for problem in release.problems)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_signatures_given_at_the_same_moment_are_all_kept(project: Project, version: int) -> None:
+    people = {"owner": "Ada Lovelace", "consumer": "Grace Hopper", "risk": "Katherine Johnson"}
+    together = threading.Barrier(len(people))
+
+    def sign_together(role: str) -> None:
+        together.wait()
+        approve(project, version, role=role, by=people[role])
+
+    with ThreadPoolExecutor(len(people)) as pool:
+        list(pool.map(sign_together, people))
+    (release,) = list_releases(project)
+    assert {a.role: a.by for a in release.approvals} == people
+    assert release.approved
+
+
+def test_of_two_people_who_sign_one_role_at_the_same_moment_one_is_refused(project: Project) -> None:
+    together = threading.Barrier(2)
+
+    def sign_together(by: str) -> str:
+        together.wait()
+        try:
+            approve(project, 1, role="owner", by=by)
+        except ApprovalRefused:
+            return "refused"
+        return "signed"
+
+    with ThreadPoolExecutor(2) as pool:
+        told = sorted(pool.map(sign_together, ("Ada Lovelace", "Grace Hopper")))
+    assert told == ["refused", "signed"]
+    (release,) = list_releases(project)
+    assert [a.role for a in release.approvals] == ["owner"]

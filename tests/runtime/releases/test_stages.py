@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -187,6 +189,58 @@ def test_a_damaged_stage_file_is_refused(project: Project, text: str) -> None:
         deployed(project, "dev")
 
 
+@pytest.mark.parametrize("text", ["{", '{"stage": "dev", "version": 1}'])
+def test_promoting_writes_a_damaged_stage_file_anew_as_its_refusal_says_and_keeps_it(
+    project: Project, text: str
+) -> None:
+    add(project, 1)
+    stage_file(project, "dev").write_text(text, encoding="utf-8")
+    with pytest.raises(DeploymentUnreadable) as refusal:
+        deployed(project, "dev")
+    assert "promote VERSION --stage" in refusal.value.hint
+    assert promote(project, 2, "dev").version == 2
+    assert deployed(project, "dev").version == 2
+    assert history(project, "dev") == ()
+    assert (project.stages / "dev.json.damaged").read_text(encoding="utf-8") == text
+
+
+def test_a_damaged_stage_file_is_no_way_around_an_approval(project: Project) -> None:
+    stage_file(project, "prod").parent.mkdir(parents=True)
+    stage_file(project, "prod").write_text("{", encoding="utf-8")
+    with pytest.raises(NotApproved):
+        promote(project, 1, "prod")
+    assert stage_file(project, "prod").read_text(encoding="utf-8") == "{"
+
+
+def test_deployments_at_the_same_moment_are_all_in_the_history(project: Project) -> None:
+    found = {n: package_digest(project.models / f"run-{n}") for n in (1, 2, 3)}
+    for _ in range(4):
+        together = threading.Barrier(3)
+
+        def deploy_together(number: int, together: threading.Barrier = together) -> None:
+            together.wait()
+            deploy(project, "dev", version=number, digest=found[number], folder=project.models / f"run-{number}")
+
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(deploy_together, found))
+        assert {deployed(project, "dev").version, *(m.version for m in history(project, "dev"))} == {1, 2, 3}
+        stage_file(project, "dev").unlink()
+
+
+def test_going_back_twice_at_the_same_moment_goes_two_steps_back(project: Project) -> None:
+    for number in (1, 2, 3):
+        add(project, number)
+    together = threading.Barrier(2)
+
+    def back(_: int) -> int:
+        together.wait()
+        return roll_back(project, "dev").version
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(back, range(2))) == [1, 2]
+    assert deployed(project, "dev").version == 1
+
+
 def test_a_project_can_be_moved(project: Project, tmp_path: Path) -> None:
     add(project, 1)
     moved = make_project(tmp_path / "elsewhere")
@@ -222,4 +276,4 @@ def test_a_file_that_cannot_be_written_leaves_the_stage_as_it_was(
     with pytest.raises(WriteFailed, match="No space left"):
         deploy(project, "dev", version=2, digest=digest, folder=folder)
     assert stage_file(project, "dev").read_bytes() == before
-    assert sorted(p.name for p in project.stages.iterdir()) == ["dev.json"]
+    assert sorted(p.name for p in project.stages.iterdir()) == [".dev.lock", "dev.json"]
