@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 import threading
@@ -293,35 +294,43 @@ def test_a_listed_release_whose_model_was_changed_says_so(project: Project) -> N
     assert any("card.md" in problem for problem in release.problems)
 
 
-@pytest.mark.parametrize("version", [1, 2])
-def test_signatures_given_at_the_same_moment_are_all_kept(project: Project, version: int) -> None:
+class Comment(str):
+    """A comment that takes a moment to read: its reader waits for the others who read theirs, or half a second."""
+
+    together: threading.Barrier
+
+    def __len__(self) -> int:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            self.together.wait(timeout=0.5)
+        return super().__len__()
+
+
+def at_once(project: Project, signatures: list[tuple[str, str]]) -> list[str]:
+    """Sign in several threads, all of which have read the record before one writes it, unless it is locked."""
+    together = threading.Barrier(len(signatures))
+
+    def act(signature: tuple[str, str]) -> str:
+        comment = Comment("read the card")
+        comment.together = together
+        try:
+            approve(project, 1, role=signature[0], by=signature[1], comment=comment)
+        except ApprovalRefused:
+            return "refused"
+        return "signed"
+
+    with ThreadPoolExecutor(len(signatures)) as pool:
+        return sorted(pool.map(act, signatures))
+
+
+def test_signatures_given_at_the_same_moment_are_all_kept(project: Project) -> None:
     people = {"owner": "Ada Lovelace", "consumer": "Grace Hopper", "risk": "Katherine Johnson"}
-    together = threading.Barrier(len(people))
-
-    def sign_together(role: str) -> None:
-        together.wait()
-        approve(project, version, role=role, by=people[role])
-
-    with ThreadPoolExecutor(len(people)) as pool:
-        list(pool.map(sign_together, people))
+    assert at_once(project, list(people.items())) == ["signed"] * 3
     (release,) = list_releases(project)
     assert {a.role: a.by for a in release.approvals} == people
     assert release.approved
 
 
 def test_of_two_people_who_sign_one_role_at_the_same_moment_one_is_refused(project: Project) -> None:
-    together = threading.Barrier(2)
-
-    def sign_together(by: str) -> str:
-        together.wait()
-        try:
-            approve(project, 1, role="owner", by=by)
-        except ApprovalRefused:
-            return "refused"
-        return "signed"
-
-    with ThreadPoolExecutor(2) as pool:
-        told = sorted(pool.map(sign_together, ("Ada Lovelace", "Grace Hopper")))
-    assert told == ["refused", "signed"]
+    assert at_once(project, [("owner", "Ada Lovelace"), ("owner", "Grace Hopper")]) == ["refused", "signed"]
     (release,) = list_releases(project)
     assert [a.role for a in release.approvals] == ["owner"]
