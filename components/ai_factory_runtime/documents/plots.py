@@ -16,8 +16,9 @@ from ai_factory_runtime.evaluation.reliability import Bin
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#888888"
 _WIDTH = 640
-_LABEL = 190
-_RIGHT = 130
+_BARS = 480  # narrower, so that its many labels stay legible on a small screen
+_LABEL = 200
+_RIGHT = 72
 _ROW = 30
 
 
@@ -29,18 +30,23 @@ def interval_plot(estimate: Estimate, *, baseline: float, bounds: Sequence[float
     if math.isfinite(baseline):
         parts += [
             _line(scale(baseline), 10, scale(baseline), 30, GREY, 3),
-            _text(scale(baseline), 46, f"baseline {scale.label(baseline)}"),
+            _mark(scale(baseline), 46, f"baseline {scale.label(baseline)}"),
         ]
     for bound in bounds:
         parts += [
             _line(scale(bound), 4, scale(bound), 36, ORANGE, 2),
-            _text(scale(bound), 60, f"bound {scale.label(bound)}"),
+            _mark(scale(bound), 66, f"bound {scale.label(bound)}"),
         ]
     if math.isfinite(estimate.low):
         parts.append(_line(scale(estimate.low), 20, scale(estimate.high), 20, BLUE, 8, opacity=0.45))
     if math.isfinite(estimate.value):
         parts.append(Markup('<circle cx="{:.1f}" cy="20" r="6" fill="{}"/>').format(scale(estimate.value), BLUE))
-    return _svg(_WIDTH, 66, f"{name} {estimate}", parts)
+    return _svg(_WIDTH, 72, f"{name} {estimate}", parts)
+
+
+def _mark(x: float, y: float, text: str) -> Markup:
+    """A text at a tick, turned inwards where the tick is near an end: on a small screen its letters are large."""
+    return _text(x, y, text, anchor="start" if x < 110 else "end" if x > _WIDTH - 110 else "middle")
 
 
 def calibration_plot(bins: Sequence[Bin], *, across: str, up: str) -> Markup:
@@ -78,7 +84,7 @@ def calibration_plot(bins: Sequence[Bin], *, across: str, up: str) -> Markup:
 def importance_plot(importances: Iterable[Importance], *, metric: str) -> Markup:
     """One bar a feature: how much of the metric is lost when its values are shuffled."""
     shown = list(importances)
-    scale = _Scale([0.0, *(i.loss for i in shown)], _LABEL, _WIDTH - _RIGHT, pad=0.0)
+    scale = _Scale([0.0, *(i.loss for i in shown)], _LABEL, _BARS - _RIGHT, pad=0.0)
     parts = []
     for row, importance in enumerate(shown):
         middle = row * _ROW + _ROW / 2
@@ -88,7 +94,7 @@ def importance_plot(importances: Iterable[Importance], *, metric: str) -> Markup
         bar = Markup('<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="16" rx="2" fill="{}"/>')
         parts.append(bar.format(start, middle - 8, max(end - start, 1.0), BLUE if importance.loss > 0 else GREY))
         parts.append(_text(end + 8, middle + 4, f"{importance.loss:.3g}", anchor="start"))
-    return _svg(_WIDTH, max(len(shown), 1) * _ROW, f"loss of {metric} when a feature is shuffled", parts)
+    return _svg(_BARS, max(len(shown), 1) * _ROW, f"loss of {metric} when a feature is shuffled", parts)
 
 
 class _Scale:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ai_factory_runtime.base.gate_result import GateResult
@@ -66,8 +66,8 @@ def document(
         answering=acceleration.choices(),
         signers=signers(project),
     )
-    markdown, html = render_markdown(facts), render_html(facts)
-    every = (*results, gate.model_card(markdown, html, SECTIONS))
+    facts = with_own_gate(facts)
+    markdown, html, every = render_markdown(facts), render_html(facts), tuple(facts.gates)
     documents = {
         METRICS: to_json(metrics_document(facts, every)),
         LINEAGE: to_json(facts.lineage),
@@ -78,6 +78,15 @@ def document(
         ACCELERATOR: acceleration.to_json(),
     }
     return Evidence(documents, to_json(report_document(facts, every)), every)
+
+
+def with_own_gate(facts: CardFacts, required: Sequence[str] = SECTIONS) -> CardFacts:
+    """The facts with the card's own gate among the gates, so that the card counts as many as the run.
+
+    A section is there or not whatever the table of gates says, so the card without this gate tells.
+    """
+    own = gate.model_card(render_markdown(facts), render_html(facts), required)
+    return replace(facts, gates=(*facts.gates, own))
 
 
 def signers(project: Project) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -26,6 +27,7 @@ from ai_factory_runtime.evaluation.reliability import Bin, CalibrationError
 from ai_factory_runtime.evaluation.robustness import Damage
 from ai_factory_runtime.evaluation.slices import Slice
 from ai_factory_runtime.releases.lineage import Lineage
+from ai_factory_runtime.steps.evidence import with_own_gate
 from ai_factory_runtime.training.selection import Candidate, Trained, signature_of
 from ai_factory_spec.usecase import UseCase
 from helpers_runtime import TASKS, real_rows, usecase_document
@@ -131,6 +133,18 @@ def test_a_card_without_a_section_does_not_pass_its_gate(section: str) -> None:
     assert not gates.model_card(emptied, "</html>", SECTIONS).passed
 
 
+def test_a_card_counts_its_own_gate_too() -> None:
+    good = replace(facts(), gates=(GateResult("beats-baseline", True, 0.3, 0.0, "better"),))
+    judged = with_own_gate(good)
+    assert [g.name for g in judged.gates] == ["beats-baseline", "model-card"]
+    assert "| model-card | yes | complete |" in render_markdown(judged)
+    assert "2 of 2" in render_html(judged)
+    broken = with_own_gate(good, (*SECTIONS, "Weather"))
+    assert "| model-card | **no** | lacks Weather |" in render_markdown(broken)
+    assert "1 of 2" in render_html(broken)
+    assert "this model was not registered" in render_markdown(broken)
+
+
 def test_the_numbers_of_the_run_are_on_both_cards() -> None:
     for card in (render_markdown(facts()), render_html(facts())):
         for shown in (
@@ -187,3 +201,10 @@ def test_plots_take_numbers_that_are_not_defined() -> None:
     )
     assert "<svg" in importance_plot([], metric="m")
     assert "<svg" in importance_plot([Importance("x", 0.0)], metric="m")
+
+
+@pytest.mark.parametrize(("baseline", "anchor"), [(0.0, "start"), (0.5, "middle"), (1.0, "end")])
+def test_a_label_near_the_end_of_a_plot_stays_inside_it(baseline: float, anchor: str) -> None:
+    estimate = Estimate(0.5, 0.0, 1.0)
+    plot = str(interval_plot(estimate, baseline=baseline, bounds=(), name="roc_auc"))
+    assert f'text-anchor="{anchor}"' in plot
