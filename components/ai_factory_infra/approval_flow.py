@@ -20,6 +20,7 @@ from ai_factory_infra.approval_definition import NEEDED, RELEASED, SOURCE, TAKEN
 from ai_factory_infra.inputs import RoleInputs
 from ai_factory_infra.limits import LOGICAL_NAME
 from ai_factory_infra.metric_alarms import executions_failed, metric_alarm
+from ai_factory_infra.model_groups import NAME, is_arn
 from ai_factory_infra.pipeline_parts import role
 from ai_factory_infra.policies import Statement
 from ai_factory_infra.problems import Problems
@@ -33,7 +34,7 @@ WORDS = {
 
 
 class ApprovalFlowArgs(RoleInputs):
-    """`group`: the model package group. `trainers`: what the names of roles begin with that may never approve.
+    """`group`: the name of the model package group, which is this account's. `trainers`: what the names of roles begin with that may never approve.
 
     `hours`: how long the second person has, 72 by default, at most a week. `role_arns`: roles that exist, for the parts `flow`
     (the state machine) and `begin` (what starts it).
@@ -158,5 +159,12 @@ def check(name: str, args: ApprovalFlowArgs) -> None:
     problems.unless(bool(args["trainers"]), "trainers", "got none; name what the roles of training begin with")
     for i, trainer in enumerate(args["trainers"]):
         problems.matches(f"trainers[{i}]", trainer, r"[\w+=,.@-]{3,55}", "what a role's name begins with")
-    problems.matches("group", args["group"], r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}", "the name of a model package group")
+    if is_arn(args["group"]):
+        problems.add(
+            "group",
+            f"got {args['group']}; the flow stands where the group is, because AWS tells of a version on the event bus of the "
+            "group's account only: two_persons belongs to the stack that makes the group, and is false here",
+        )
+    else:
+        problems.matches("group", args["group"], NAME, "the name of a model package group")
     problems.stop()

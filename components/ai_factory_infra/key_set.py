@@ -1,6 +1,7 @@
 """KeySet: one KMS key for each class of data, rotated every year; or keys that exist.
 
-Costs when idle: each key that is made, by the month. Limits: an alias has at most 256 characters. AWS: "Key policies in AWS KMS".
+Costs when idle: each key that is made, by the month. Limits: an alias has at most 256 characters. AWS: "Key policies in AWS KMS",
+"Register a Model Version from a Different Account".
 """
 
 from __future__ import annotations
@@ -37,12 +38,14 @@ class KeySetArgs(ProtectInputs):
 
     `mode`: create (the default); existing, which takes `key_arns`, class -> ARN, one for each class; or skip: no key at all.
     The policy of a key that exists must let the services of its class use it (AWS services publish alerts and write logs).
+    `reader_accounts`: accounts that may open what is encrypted with the data key, where they may read it at all; none by default.
     """
 
     classes: NotRequired[Sequence[str]]
     mode: NotRequired[Mode | str]
     key_arns: NotRequired[Mapping[str, pulumi.Input[str]]]
     deletion_window_days: NotRequired[int]
+    reader_accounts: NotRequired[Sequence[str]]
 
 
 class KeySet(pulumi.ComponentResource):
@@ -57,7 +60,7 @@ class KeySet(pulumi.ComponentResource):
     def __init__(self, name: str, args: KeySetArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         classes, window = tuple(args.get("classes", CLASSES)), args.get("deletion_window_days", 30)
         mode, brought = args.get("mode", "create"), args.get("key_arns", {})
-        _check(classes, window, mode, brought)
+        _check(classes, window, mode, brought, args.get("reader_accounts", ()))
         super().__init__("ai-factory:index:KeySet", name, {}, opts)
         self.arns = {kind: pulumi.Output.from_input(arn) for kind, arn in brought.items()}
         if mode == "create":
@@ -73,7 +76,7 @@ class KeySet(pulumi.ComponentResource):
                 description=f"{name}: {holds}",
                 enable_key_rotation=True,
                 deletion_window_in_days=window,
-                policy=_policy(account, services),
+                policy=_policy(account, services, args.get("reader_accounts", ()) if kind == "data" else ()),
                 opts=pulumi.ResourceOptions(parent=self, protect=args.get("protect", True)),
             )
             aws.kms.Alias(
@@ -85,7 +88,13 @@ class KeySet(pulumi.ComponentResource):
             self.arns[kind] = key.arn
 
 
-def _check(classes: Sequence[str], window: int, mode: str, brought: Mapping[str, pulumi.Input[str]]) -> None:
+def _check(
+    classes: Sequence[str],
+    window: int,
+    mode: str,
+    brought: Mapping[str, pulumi.Input[str]],
+    readers: Sequence[str],
+) -> None:
     problems = Problems("KeySet")
     check_mode(problems, mode, {"key_arns": brought})
     if mode == "existing" and brought:
@@ -97,10 +106,12 @@ def _check(classes: Sequence[str], window: int, mode: str, brought: Mapping[str,
     for kind in classes:
         problems.unless(kind in CLASSES, "classes", f"got {kind!r}; allowed: {', '.join(CLASSES)}")
     problems.between("deletion_window_days", window, 7, 30, unit="days")
+    for i, account in enumerate(readers):
+        problems.matches(f"reader_accounts[{i}]", account, r"\d{12}", "twelve digits")
     problems.stop()
 
 
-def _policy(account: Account, services: Sequence[str]) -> pulumi.Output[str]:
+def _policy(account: Account, services: Sequence[str], readers: Sequence[str]) -> pulumi.Output[str]:
     def build(known: Sequence[Any]) -> Json:
         root, account_id, region, partition = known
         trusted = {
@@ -112,7 +123,8 @@ def _policy(account: Account, services: Sequence[str]) -> pulumi.Output[str]:
         }
         group = f"arn:{partition}:logs:{region}:{account_id}:log-group:*"
         used = [_use(s, region, _condition(s, account_id, group)) for s in services]
-        return {"Version": "2012-10-17", "Statement": [trusted, *used]}
+        shared = [_let_open(partition, readers)] if readers else []
+        return {"Version": "2012-10-17", "Statement": [trusted, *used, *shared]}
 
     known = pulumi.Output.all(account.root, account.id, account.region, account.partition)
     return pulumi.Output.json_dumps(known.apply(build))
@@ -128,6 +140,17 @@ def _use(service: str, region: str, condition: Json) -> Json:
         "Action": logs if service.startswith("logs.") else ["kms:Decrypt", "kms:GenerateDataKey*"],
         "Resource": "*",
         **({"Condition": condition} if condition else {}),
+    }
+
+
+def _let_open(partition: str, readers: Sequence[str]) -> Json:
+    """Other accounts open what they may read, as AWS asks for a model version that is registered in another account."""
+    return {
+        "Sid": "OtherAccountsOpen",
+        "Effect": "Allow",
+        "Principal": {"AWS": [f"arn:{partition}:iam::{account}:root" for account in readers]},
+        "Action": ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*"],
+        "Resource": "*",
     }
 
 

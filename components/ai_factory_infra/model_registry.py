@@ -17,15 +17,18 @@ from ai_factory_infra.account import Account
 from ai_factory_infra.dependency import Mode, check_mode
 from ai_factory_infra.inputs import ProtectInputs
 from ai_factory_infra.limits import LOGICAL_NAME, SAGEMAKER_NAME
+from ai_factory_infra.model_groups import ARN, NAME, group_arn
 from ai_factory_infra.problems import Problems
-from ai_factory_infra.registry_readers import let_read
+from ai_factory_infra.registry_readers import share
 
 
 class ModelRegistryArgs(ProtectInputs):
     """`kept_untagged_days`: images that no tag points to are deleted after so many days, 14 by default.
 
     `mode`: create (the default); existing, which takes `group_name`, `repository_url` and `repository_arn`; or skip: neither
-    images nor versions, and empty names. `reader_accounts`: accounts that may pull images and use versions, none by default.
+    images nor versions, and empty names. `group_name`: with existing, the group's name, or its ARN where it is another account's.
+    `reader_accounts`: accounts that may pull images and use versions, none by default. `writer_accounts`: accounts that may also
+    add versions, none by default; adding one approves nothing.
     """
 
     kms_key_arn: pulumi.Input[str]
@@ -36,12 +39,14 @@ class ModelRegistryArgs(ProtectInputs):
     repository_arn: NotRequired[pulumi.Input[str]]
     kept_untagged_days: NotRequired[int]
     reader_accounts: NotRequired[Sequence[str]]
+    writer_accounts: NotRequired[Sequence[str]]
 
 
 class ModelRegistry(pulumi.ComponentResource):
     """A model package group, always protected, an image repository whose tags never move, and a rule on approvals.
 
-    The rule matches `Approved` and nothing else: a rejected version must start nothing.
+    The rule matches `Approved` and nothing else: a rejected version must start nothing. `group`: the group's name, or its ARN
+    where it is another account's; SageMaker takes either.
     """
 
     group: pulumi.Output[str]
@@ -68,8 +73,7 @@ class ModelRegistry(pulumi.ComponentResource):
     def _take(self, args: ModelRegistryArgs) -> None:
         """What exists, or nothing: whoever keeps it says who hears of an approval."""
         self.group = pulumi.Output.from_input(args.get("group_name", ""))
-        arn = pulumi.Output.concat(Account.of(self).arn("sagemaker", "model-package-group/"), self.group)
-        self.group_arn = arn if "group_name" in args else self.group
+        self.group_arn = group_arn(Account.of(self), self.group)
         self.repository_url = pulumi.Output.from_input(args.get("repository_url", ""))
         self.repository_arn = pulumi.Output.from_input(args.get("repository_arn", ""))
 
@@ -82,8 +86,9 @@ class ModelRegistry(pulumi.ComponentResource):
         )
         self._tell_approvals(name, group, args["alerts_topic_arn"])
         repository = self._repository(name, args)
-        if accounts := args.get("reader_accounts"):
-            let_read(name, accounts, group, repository, parent=self)
+        readers, writers = args.get("reader_accounts", ()), args.get("writer_accounts", ())
+        if readers or writers:
+            share(name, group, repository, readers=readers, writers=writers, parent=self)
         self.group, self.group_arn = group.model_package_group_name, group.arn
         self.repository_url, self.repository_arn = repository.repository_url, repository.arn
 
@@ -142,7 +147,12 @@ def _check(name: str, args: ModelRegistryArgs) -> None:
     problems.unless(name == name.lower(), "name", f"got {name!r}; ECR allows lower-case letters only")
     brought = {key: args.get(key) for key in ("group_name", "repository_url", "repository_arn")}
     check_mode(problems, args.get("mode", "create"), brought)
-    problems.matches("group_name", brought["group_name"], r"|[A-Za-z0-9](-*[A-Za-z0-9]){0,62}", "a group's name")
+    problems.matches(
+        "group_name",
+        brought["group_name"],
+        f"|{NAME}|{ARN}",
+        "a group's name, or its ARN where it is another account's",
+    )
     problems.matches(
         "repository_arn", brought["repository_arn"], r"|arn:[\w-]+:ecr:.+:repository/.+", "the ARN of a repository"
     )
@@ -152,14 +162,15 @@ def _check(name: str, args: ModelRegistryArgs) -> None:
         r"|\d{12}\.dkr\.ecr\..+/.+[^:]",
         "ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME",
     )
-    readers = args.get("reader_accounts", ())
-    for i, account in enumerate(readers):
-        problems.matches(f"reader_accounts[{i}]", account, r"\d{12}", "twelve digits")
-    problems.unless(
-        not readers or args.get("mode", "create") == "create",
-        "reader_accounts",
-        "who reads a registry that exists is said where it is made",
-    )
+    for path in ("reader_accounts", "writer_accounts"):
+        accounts: Sequence[str] = args.get(path, ())  # type: ignore[assignment]
+        for i, account in enumerate(accounts):
+            problems.matches(f"{path}[{i}]", account, r"\d{12}", "twelve digits")
+        problems.unless(
+            not accounts or args.get("mode", "create") == "create",
+            path,
+            "who reads and writes a registry that exists is said where it is made",
+        )
     days = args.get("kept_untagged_days", 14)
     problems.unless(days >= 1, "kept_untagged_days", f"got {days}; ECR allows 1 day or more")
     problems.stop()

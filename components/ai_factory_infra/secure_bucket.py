@@ -8,7 +8,8 @@ lifecycle rules. AWS: "Security best practices for Amazon S3".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired
 
 import pulumi
@@ -30,7 +31,7 @@ class SecureBucketArgs(ProtectInputs):
     `mode`: create (the default); existing, which takes `bucket_name`; or skip: no bucket, and empty names.
     `trail_arn`: the CloudTrail trail that may write its evidence here.
     `expire_days`: objects are deleted after so many days; absent: kept. `old_versions_days`: 30 by default.
-    `folders`: folders that get a first object.
+    `folders`: folders that get a first object. `readers`: folder -> the other accounts that may read what is in it, none by default.
     """
 
     mode: NotRequired[Mode | str]
@@ -42,6 +43,7 @@ class SecureBucketArgs(ProtectInputs):
     expire_days: NotRequired[int]
     old_versions_days: NotRequired[int]
     folders: NotRequired[Sequence[str]]
+    readers: NotRequired[Mapping[str, Sequence[str]]]
 
 
 class SecureBucket(pulumi.ComponentResource):
@@ -110,6 +112,10 @@ def _check(name: str, args: SecureBucketArgs) -> None:
         "kms_key_arn",
         "a bucket needs a key, except the one that receives access logs: S3 cannot write those with a KMS key",
     )
+    for folder, accounts in args.get("readers", {}).items():
+        problems.matches(f"readers.{folder}", folder, r"[\w-]+(/[\w-]+)*", "a folder, without slashes at its ends")
+        for i, account in enumerate(accounts):
+            problems.matches(f"readers.{folder}[{i}]", account, r"\d{12}", "twelve digits")
     problems.stop()
 
 
@@ -191,7 +197,27 @@ def _policy(account: Account, made: aws.s3.Bucket, args: SecureBucketArgs) -> pu
         statements.append(_receive_logs(account, objects))
     if "trail_arn" in args:
         statements += _of_trail(account, made, args["trail_arn"])
+    for folder, accounts in args.get("readers", {}).items():
+        statements += _let_read(account, made, folder, accounts) if accounts else []
     return pulumi.Output.json_dumps({"Version": "2012-10-17", "Statement": statements})
+
+
+def _let_read(account: Account, made: aws.s3.Bucket, folder: str, accounts: Sequence[str]) -> list[Json]:
+    """Other accounts read one folder, as AWS asks for a model version that is registered in another account."""
+    principals = {"AWS": [pulumi.Output.format("arn:{0}:iam::{1}:root", account.partition, a) for a in accounts]}
+    common = {"Effect": "Allow", "Principal": principals}
+    within = {"StringLike": {"s3:prefix": [folder, f"{folder}/*"]}}
+    part = "".join(word.capitalize() for word in re.split(r"[/_-]", folder))
+    return [
+        {
+            "Sid": f"OthersRead{part}",
+            **common,
+            "Action": ["s3:GetObject", "s3:GetObjectAcl"],
+            "Resource": pulumi.Output.format("{0}/{1}/*", made.arn, folder),
+        },
+        {"Sid": f"OthersList{part}", **common, "Action": "s3:ListBucket", "Resource": made.arn, "Condition": within},
+        {"Sid": f"OthersAskWhoseBucketFor{part}", **common, "Action": "s3:GetBucketAcl", "Resource": made.arn},
+    ]
 
 
 def _refuse_upload(sid: str, objects: pulumi.Output[str], header: str, allowed: pulumi.Input[str]) -> Json:

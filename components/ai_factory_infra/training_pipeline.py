@@ -30,8 +30,8 @@ from ai_factory_infra.training_policies import announce_models, never_approve, r
 
 
 class TrainingPipelineArgs(JobInputs):
-    """`definition`: the text that `export-pipeline` wrote. `model_package_group`: the name of the group. `data`: where
-    the rows are. `artifacts`: registry, models and runs, read before a run and written after it. `work`: what the
+    """`definition`: the text that `export-pipeline` wrote. `model_package_group`: the name of the group, or its
+    ARN where it is another account's, which must let this one add versions. `data`: where the rows are. `artifacts`: registry, models and runs, read before a run and written after it. `work`: what the
     steps of an execution hand to each other, its packages among them, which the model package group refers to.
     `role_arns`: roles that exist, for the parts `job` and `run`.
     """
@@ -87,7 +87,7 @@ class TrainingPipeline(pulumi.ComponentResource):
             *policies.run_processing(account, job.arn),
             run_training(account),
             announce_models(account, args["model_package_group"]),
-            never_approve(account, args["model_package_group"]),
+            *never_approve(account, args["model_package_group"]),
             *policies.pull_image(args["repository_arn"]),
             *policies.read_folders(account, [args["work"]]),
             policies.use_key(args["kms_key_arn"]),

@@ -34,6 +34,8 @@ FACTS: Mapping[str, str] = {
     "account_staging": "The AWS account of staging, or nothing.",
     "account_prod": "The AWS account of prod, or nothing.",
     "registry_account": "The AWS account of the shared registry, or nothing.",
+    "registry_stage": "The stage whose stack makes the shared registry, or nothing: somebody else keeps it, or none is shared.",
+    "stage_accounts": "The AWS accounts of the stages, such as dev=111122223333,prod=444455556666.",
     "repository": "Where the repository is hosted, such as github.com/acme/churn, or nothing.",
     "state_backend": "Where Pulumi keeps its state, as an address; nothing for Pulumi Cloud.",
     "serving_mode": "realtime, serverless or async.",
@@ -81,6 +83,8 @@ def facts(usecase: UseCase, *, pipelines: Iterable[str], stacks: Iterable[str], 
         "region": usecase.cloud.region,
         **{f"account_{stage}": usecase.cloud.accounts.get(stage, "") for stage in STAGES},
         "registry_account": usecase.cloud.registry_account or "",
+        "registry_stage": _registry_stage(usecase),
+        "stage_accounts": ",".join(f"{stage}={account}" for stage, account in _accounts(usecase).items()),
         "repository": usecase.cloud.repository,
         "state_backend": usecase.cloud.state,
         "serving_mode": serving.mode,
@@ -100,6 +104,19 @@ def facts(usecase: UseCase, *, pipelines: Iterable[str], stacks: Iterable[str], 
         "p99_ms": _number(_p99_ms(usecase)),
         "factory_version": factory_version,
     }
+
+
+def _accounts(usecase: UseCase) -> dict[str, str]:
+    """Stage -> account, of the stages that are asked for and whose account is told."""
+    told = usecase.cloud.accounts
+    return {stage: told[stage] for stage in STAGES if stage in usecase.deployment.stages and stage in told}
+
+
+def _registry_stage(usecase: UseCase) -> str:
+    """The last of the stages in whose account the shared registry is: the others' stacks come and go more often."""
+    shared = usecase.cloud.registry_account
+    here = [stage for stage, account in _accounts(usecase).items() if account == shared]
+    return here[-1] if here else ""
 
 
 def _flag(value: bool) -> str:

@@ -104,3 +104,25 @@ def test_numbers_are_written_without_exponent() -> None:
 )
 def test_the_latency_alarm_stands_at_the_bound_that_was_agreed(fields: dict[str, object], expected: str) -> None:
     assert facts(usecase(**fields), pipelines=[], stacks=[], factory_version="1")["p99_ms"] == expected
+
+
+A, B, C = "111122223333", "444455556666", "777788889999"
+
+
+@pytest.mark.parametrize(
+    ("cloud", "stages", "made_in", "told"),
+    [
+        ({}, ["dev", "prod"], "", ""),
+        ({"accounts": {"dev": A}}, ["dev", "prod"], "", f"dev={A}"),
+        ({"registry_account": C, "accounts": {"dev": A, "prod": C}}, ["dev", "prod"], "prod", f"dev={A},prod={C}"),
+        ({"registry_account": A, "accounts": {"prod": A, "dev": A}}, ["dev", "prod"], "prod", f"dev={A},prod={A}"),
+        ({"registry_account": C, "accounts": {"dev": A, "prod": B}}, ["dev", "prod"], "", f"dev={A},prod={B}"),
+        ({"registry_account": C, "accounts": {"dev": A, "prod": C}}, ["dev"], "", f"dev={A}"),
+    ],
+    ids=["none shared", "one account", "prod's account", "one for all", "another's account", "no such stage"],
+)
+def test_a_shared_registry_is_made_by_the_last_stage_in_its_account(
+    cloud: dict[str, object], stages: list[str], made_in: str, told: str
+) -> None:
+    found = facts(usecase(cloud=cloud, deployment={"stages": stages}), pipelines=[], stacks=[], factory_version="1")
+    assert (found["registry_stage"], found["stage_accounts"]) == (made_in, told)

@@ -14,7 +14,7 @@ from helpers_infra import ARCHITECTURES, ORDER, ROOT, SLUG, STACKS, STAGES, rend
 
 BARE = {
     "account_dev": "", "account_staging": "", "account_prod": "", "retrain_schedule": "", "retrain_on_drift": "false",
-    "cooldown_hours": "0", "project_slug": "1", "monthly_budget": "0.5", "region": "cn-north-1", "risk_tier": "high",
+    "cooldown_hours": "0", "project_slug": "1", "monthly_budget": "0.5", "region": "eu-north-1", "risk_tier": "high",
 }  # fmt: skip
 FULL = {
     "account_dev": "000000000001", "account_prod": "123456789012", "retrain_schedule": "0 3 1 * *", "project_slug": "0" * 40,
@@ -91,7 +91,9 @@ def test_every_setting_of_a_stage_is_one_that_its_program_reads() -> None:
             program = (infra / stack / "__main__.py").read_text(encoding="utf-8")
             read = set(
                 re.findall(
-                    r"^    (\w+): [\w\[\], .]+ = (?:text|choice|number|whole|flag|names)\(", program + shared, re.M
+                    r"^    (\w+): [\w\[\], .]+ = (?:text|choice|number|whole|flag|names|pairs|roles|aws_region)\(",
+                    program + shared,
+                    re.M,
                 )
             )
             for file in (infra / stack).glob("Pulumi.*yaml"):

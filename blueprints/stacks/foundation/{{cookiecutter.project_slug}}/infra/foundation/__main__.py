@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
 from ai_factory_infra.alert_topic import AlertTopic
-from ai_factory_infra.config import BUCKET, StackConfig, choice, flag, load, names, number, pairs, roles, text, whole
+from ai_factory_infra.config import BUCKET, choice, flag, load, names, number, pairs, roles, text, whole
 from ai_factory_infra.cost_guard import CostGuard
 from ai_factory_infra.dependency import MODES
 from ai_factory_infra.deploy_role import PROVIDERS, DeployRole
@@ -16,11 +16,12 @@ from ai_factory_infra.network import Network, NetworkArgs
 from ai_factory_infra.network_doors import INTERFACES
 from ai_factory_infra.secure_bucket import SecureBucket
 from ai_factory_infra.security_baseline import SERVICES, SecurityBaseline
+from ai_factory_infra.shared_registry import PACKAGES, RegistryPlace, SharedConfig
 from ai_factory_infra.stage import Stage
 
 
 @dataclass(frozen=True, slots=True)
-class Config(StackConfig):
+class Config(SharedConfig):
     """Pulumi.yaml and Pulumi.<stage>.yaml."""
 
     monthly_budget: float = number(0.01, 100_000_000)
@@ -60,10 +61,16 @@ class Config(StackConfig):
 
 config = load(Config)
 stage = Stage(config)
+place = RegistryPlace.of(config, stage.name)
 
 keys = KeySet(
     stage.named("key"),
-    {"mode": "existing" if config.key_arns else "create", "key_arns": config.key_arns, "protect": config.protect},
+    {
+        "mode": "existing" if config.key_arns else "create",
+        "key_arns": config.key_arns,
+        "protect": config.protect,
+        "reader_accounts": place.other_accounts,
+    },
     stage.options,
 )
 alerts = AlertTopic(
@@ -91,7 +98,13 @@ accesses = SecureBucket(
 )
 
 
-def bucket(part: str, brought: str, *folders: str, expire_days: int | None = None) -> SecureBucket:
+def bucket(
+    part: str,
+    brought: str,
+    *folders: str,
+    expire_days: int | None = None,
+    readers: Mapping[str, Sequence[str]] | None = None,
+) -> SecureBucket:
     """A bucket under the data key, its accesses logged; or the one that is brought, as it is."""
     if brought:
         return SecureBucket(stage.named(part), {"mode": "existing", "bucket_name": brought}, stage.options)
@@ -101,6 +114,7 @@ def bucket(part: str, brought: str, *folders: str, expire_days: int | None = Non
             "kms_key_arn": keys.arns["data"],
             "log_bucket": accesses.bucket,
             "folders": folders,
+            "readers": readers or {},
             "protect": config.protect,
             **({"expire_days": expire_days} if expire_days else {}),
         },
@@ -132,7 +146,7 @@ if config.repository:
                 )
                 if name
             },
-            "brought_arns": config.brought_arns,
+            "brought_arns": (*place.brought_arns, *config.brought_arns),
             "role_key_arns": [keys.arns["alerts"]],
             "own_boundary_arn": config.deploy_boundary_arn,
             "permissions_boundary_arn": config.permissions_boundary_arn,
@@ -143,7 +157,13 @@ if config.repository:
     pulumi.export("deploy_role_arn", deploy.role_arn)
 
 data = bucket("data", config.data_bucket, "training", "scoring")
-artifacts = bucket("artifacts", config.artifacts_bucket, "project", "releases", "scores", "reports")
+# A version in a shared registry refers to files here, which whoever shares the registry reads.
+artifacts = bucket(
+    "artifacts",
+    config.artifacts_bucket,
+    *("project", "releases", "scores", "reports"),
+    readers={PACKAGES: place.other_accounts},
+)
 captures = bucket("captures", config.captures_bucket, "requests", expire_days=config.capture_days)
 
 wanted: NetworkArgs = {"mode": config.network, "interfaces": config.interfaces}
