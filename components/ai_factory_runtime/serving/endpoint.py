@@ -16,7 +16,7 @@ from ai_factory_runtime.model_package.compiled import Compiled
 from ai_factory_runtime.model_package.package import ModelPackage
 from ai_factory_runtime.releases.stages import Deployed, load_deployed
 from ai_factory_runtime.serving.reasons import Explainer, Reason
-from ai_factory_runtime.serving.requests import RequestSchema
+from ai_factory_runtime.serving.requests import MAX_ROWS, RequestSchema
 from ai_factory_runtime.serving.typical import typical_record
 
 SHORT_BODY = 128 * 1024  # bytes; the rows of a longer body take too long to answer while others wait
@@ -26,13 +26,15 @@ SHORT_BODY = 128 * 1024  # bytes; the rows of a longer body take too long to ans
 class Call:
     """A request as it came: `body` is CSV where `text`, else JSON; `request_id` is the caller's or a new one.
 
-    `reasons` is for how many columns of each row the effect is asked; a JSON body may ask for them itself.
+    `reasons` is for how many columns of each row the effect is asked; a JSON body may ask for them itself. `rows` are the most
+    it may hold.
     """
 
     request_id: str
     body: bytes
     text: bool = False
     reasons: int = 0
+    rows: int = MAX_ROWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class Endpoint:
 
     def answer(self, call: Call) -> Answer:
         """Read, check and answer. Raises RequestRefused, and whatever the model's own code raises."""
-        asked = self.schema.read(call.body, text=call.text)
+        asked = self.schema.read(call.body, text=call.text, most=call.rows)
         prediction, most = self.predict(asked.rows), max(call.reasons, asked.reasons)
         reasons = self.explainer.reasons(asked.rows, prediction, self.predict, most) if most else None
         return Answer(self.model, self.package.signature.classes, asked.rows, prediction, reasons)

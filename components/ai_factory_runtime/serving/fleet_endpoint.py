@@ -48,7 +48,7 @@ class FleetEndpoint:
 
     def answer(self, call: Call) -> Answer:
         """Read, check, and let each row's model answer. Raises RequestRefused, and whatever a model's own code raises."""
-        asked = self.endpoint.schema.read(call.body, text=call.text)
+        asked = self.endpoint.schema.read(call.body, text=call.text, most=call.rows)
         most, classes = max(call.reasons, asked.reasons), self.endpoint.package.signature.classes
         groups = self.groups(asked.rows)
         answers = [group.member.predict(group.rows) for group in groups]

@@ -12,7 +12,7 @@ from ai_factory_runtime.serving.requests import MAX_REASONS
 
 JSON, CSV = "application/json", "text/csv"
 NOT_ACCEPTABLE, UNSUPPORTED = 406, 415
-MAX_BODY = 6 * 1024 * 1024  # as SageMaker's own limit
+MAX_BODY = 6 * 1024 * 1024  # as SageMaker's own limit for an answer at once
 
 _RANDOM = Random()  # noqa: S311 - a request's name need not be hard to guess, and is made in a microsecond
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -51,12 +51,12 @@ class Headers:
         """The caller's name for the request if it is a plain one, else a new one."""
         return self.x_request_id if _ID.fullmatch(self.x_request_id) else f"{_RANDOM.getrandbits(128):032x}"
 
-    def body_type(self) -> str:
-        """application/json or text/csv, in UTF-8, not compressed and not too large. Raises RequestRefused."""
+    def body_type(self, most: int = MAX_BODY) -> str:
+        """application/json or text/csv, in UTF-8, not compressed and at most so many bytes. Raises RequestRefused."""
         plain = self.content_type == JSON and not self.content_encoding
         given = JSON if plain else self._unusual_type()
-        if self.content_length.isdecimal() and int(self.content_length[:20]) > MAX_BODY:
-            raise too_large()
+        if self.content_length.isdecimal() and int(self.content_length[:20]) > most:
+            raise too_large(most)
         return given
 
     def reasons(self) -> int:
@@ -89,9 +89,9 @@ class Headers:
         return given
 
 
-def too_large() -> RequestRefused:
-    """The refusal of a body over MAX_BODY."""
-    return RequestRefused(TOO_LARGE, f"The body is larger than {MAX_BODY} bytes. Score large data as a batch.")
+def too_large(most: int) -> RequestRefused:
+    """The refusal of a body of more bytes than that."""
+    return RequestRefused(TOO_LARGE, f"The body is larger than {most} bytes. Score large data as a batch.")
 
 
 def nothing_sent() -> RequestRefused:

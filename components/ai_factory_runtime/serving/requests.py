@@ -65,19 +65,19 @@ class RequestSchema:
     ignored: frozenset[str] = frozenset()
     id: str | None = None
 
-    def read(self, body: bytes, *, text: bool = False) -> Asked:
-        """What a body asks for, in JSON or (`text`) in CSV. Gives the rows that `read_json` and `read_csv` give.
+    def read(self, body: bytes, *, text: bool = False, most: int = MAX_ROWS) -> Asked:
+        """What a body asks for, in JSON or (`text`) in CSV: at most so many rows. Gives the rows that `read_json` and `read_csv` give.
 
         JSON may have a third member, `reasons`: for how many columns of each row the effect is asked. Raises RequestRefused.
         """
         if text:
-            frame, ids = self._read_csv(body)
+            frame, ids = self._read_csv(body, most)
             return Asked(rows_of(frame, self.layout, ids))
         document = _parse(body)
         reasons = _reasons(document.pop("reasons", 0)) if isinstance(document, dict) else 0
         rows = self._lean.read(document)
         if rows is None:  # something is unusual: read it by the rules that name every problem
-            frame = self._read_document(document)
+            frame = self._read_document(document, most)
             rows = rows_of(frame, self.layout, _ids(document, self.id))
         return Asked(rows, reasons)
 
@@ -86,21 +86,21 @@ class RequestSchema:
 
         Raises RequestRefused: 400 for a body that is neither, 413 for too many rows, 422 with every bad value.
         """
-        return self._read_document(_parse(body))
+        return self._read_document(_parse(body), MAX_ROWS)
 
-    def _read_document(self, document: object) -> pd.DataFrame:
+    def _read_document(self, document: object, most: int) -> pd.DataFrame:
         if isinstance(document, dict) and isinstance(document.get("records"), list) and len(document) == 1:
-            return self.read_records(document["records"])
+            return self.read_records(document["records"], most)
         if isinstance(document, dict) and {"columns", "data"} <= document.keys() <= {"columns", "data", "index"}:
-            return self._read_split(document["columns"], document["data"])
+            return self._read_split(document["columns"], document["data"], most)
         raise RequestRefused(
             BAD_REQUEST,
             'The body must be {"records": [{column: value, …}, …]} or {"columns": [name, …], "data": [[value, …], …]}.',
         )
 
-    def read_records(self, records: Sequence[object]) -> pd.DataFrame:
+    def read_records(self, records: Sequence[object], most: int = MAX_ROWS) -> pd.DataFrame:
         """Canonical rows of a list of `{column: value}`. Raises RequestRefused."""
-        _check_count(len(records))
+        _check_count(len(records), most)
         problems = Problems()
         rows = [record for record in records if isinstance(record, dict)]
         if len(rows) < len(records):
@@ -114,15 +114,15 @@ class RequestSchema:
 
     def read_csv(self, body: bytes) -> pd.DataFrame:
         """Canonical rows of CSV in UTF-8 whose first line names the columns. Raises RequestRefused."""
-        return self._read_csv(body)[0]
+        return self._read_csv(body, MAX_ROWS)[0]
 
-    def _read_csv(self, body: bytes) -> tuple[pd.DataFrame, list[Any] | None]:
+    def _read_csv(self, body: bytes, most: int) -> tuple[pd.DataFrame, list[Any] | None]:
         try:
             lines = list(csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True))
         except (UnicodeDecodeError, csv.Error) as error:
             raise RequestRefused(BAD_REQUEST, f"The body is not CSV in UTF-8: {error}.") from None
         header, *rows = [line for line in lines if line] or [[]]
-        _check_count(len(rows))
+        _check_count(len(rows), most)
         self._check_names(header)
         for number, row in enumerate(rows):
             if len(row) != len(header):
@@ -166,10 +166,10 @@ class RequestSchema:
     def _names(self) -> frozenset[str]:
         return frozenset(c.name for c in self.features)
 
-    def _read_split(self, names: object, data: object) -> pd.DataFrame:
+    def _read_split(self, names: object, data: object, most: int) -> pd.DataFrame:
         if not isinstance(names, list) or not all(isinstance(n, str) for n in names) or not isinstance(data, list):
             raise RequestRefused(BAD_REQUEST, "`columns` must be a list of names and `data` a list of rows.")
-        _check_count(len(data))
+        _check_count(len(data), most)
         self._check_names(names)
         for i, row in enumerate(data):
             if not isinstance(row, list) or len(row) != len(names):
@@ -292,10 +292,8 @@ def _read_leniently(column: Column, values: list[Any], problems: Problems) -> An
     return converted.array
 
 
-def _check_count(rows: int) -> None:
+def _check_count(rows: int, most: int) -> None:
     if not rows:
         raise RequestRefused(BAD_REQUEST, "The request holds no rows.")
-    if rows > MAX_ROWS:
-        raise RequestRefused(
-            TOO_LARGE, f"The request holds {rows} rows; {MAX_ROWS} are allowed. Score them as a batch."
-        )
+    if rows > most:
+        raise RequestRefused(TOO_LARGE, f"The request holds {rows} rows; {most} are allowed. Score them as a batch.")

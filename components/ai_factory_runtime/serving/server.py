@@ -22,15 +22,15 @@ from ai_factory_runtime.monitoring.kept_ids import id_keeper
 from ai_factory_runtime.releases.lineage import code_sha256
 from ai_factory_runtime.serving.endpoint import Endpoint
 from ai_factory_runtime.serving.fleet_endpoint import FleetEndpoint, capture_each
+from ai_factory_runtime.serving.log_lines import log_to_stderr
 from ai_factory_runtime.serving.router import open_answering
-from ai_factory_runtime.serving.service import Limits, Service, now
+from ai_factory_runtime.serving.service import Service, now
+from ai_factory_runtime.serving.settings import read_settings
 
 MAX_CONNECTIONS = 256
 BACKLOG = 1024
 SHUTDOWN_SECONDS = 10
 SWITCH_SECONDS = 0.0005  # a thread that writes captures gives way to an answer this soon
-CAPTURE_VARIABLE = "AI_FACTORY_CAPTURE_RATE"
-SECONDS_VARIABLE = "AI_FACTORY_REQUEST_SECONDS"
 
 _log = logging.getLogger(__name__)
 
@@ -38,11 +38,12 @@ _log = logging.getLogger(__name__)
 def create_app(project: Project, stage: str, *, capture_rate: float | None = None) -> FastAPI:
     """The service for the model deployed in `stage`, loaded and ready.
 
-    `capture_rate` is the share of requests kept for the monitor; None: $AI_FACTORY_CAPTURE_RATE, else all. Raises
-    NothingDeployed, NotApproved, ReleaseInvalid, UnknownStage, ModelUnusable.
+    `capture_rate` is the share of requests kept for the monitor; None: what the environment says (`settings`). Raises
+    ServiceSettingInvalid, NothingDeployed, NotApproved, ReleaseInvalid, UnknownStage, ModelUnusable.
     """
+    settings = read_settings(os.environ)
     answering = open_answering(project, stage)
-    rate = _capture_rate() if capture_rate is None else capture_rate
+    rate = settings.capture_rate if capture_rate is None else capture_rate
 
     def capture_of(project: Project, endpoint: Endpoint) -> Capture:
         return Capture(
@@ -55,7 +56,7 @@ def create_app(project: Project, stage: str, *, capture_rate: float | None = Non
     else:
         capture = capture_of(project, answering.endpoint)
     title = project.usecase.title or project.usecase.name
-    return Service(answering, capture, title=title, limits=Limits(seconds=_request_seconds()))
+    return Service(answering, capture, title=title, limits=settings.limits)
 
 
 def serve(project: Project, stage: str, host: str = "127.0.0.1", port: int = 8080) -> None:
@@ -66,7 +67,7 @@ def serve(project: Project, stage: str, host: str = "127.0.0.1", port: int = 808
     import uvicorn
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    _log_to_stderr()
+    log_to_stderr()
     app = create_app(project, stage)
     listener = _listen(host, port)
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -89,21 +90,6 @@ def serve(project: Project, stage: str, host: str = "127.0.0.1", port: int = 808
     server.run(sockets=[listener])
 
 
-def _capture_rate() -> float:
-    try:
-        return min(1.0, max(0.0, float(os.environ.get(CAPTURE_VARIABLE, "1"))))
-    except ValueError:
-        return 1.0
-
-
-def _request_seconds() -> float:
-    """The longest a model may take for a call: $AI_FACTORY_REQUEST_SECONDS, else what the service allows itself."""
-    try:
-        return max(0.1, float(os.environ.get(SECONDS_VARIABLE, Limits().seconds)))
-    except ValueError:
-        return Limits().seconds
-
-
 def _listen(host: str, port: int) -> socket.socket:
     """A socket bound to the address. Raises AddressUnavailable."""
     if not 0 <= port <= 65_535:  # the operating system would take it modulo 65,536
@@ -122,13 +108,3 @@ def _listen(host: str, port: int) -> socket.socket:
         problem = error.strerror or str(error)
         raise AddressUnavailable(host=host, port=port, problem=problem) from error
     return listener
-
-
-def _log_to_stderr() -> None:
-    """One JSON object a line for our own events; warnings and errors of others as they come."""
-    # Not in the lines, and looked up for each of them otherwise.
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("ai_factory_runtime").setLevel(logging.INFO)

@@ -12,7 +12,6 @@ import json
 import logging
 import secrets
 import time
-import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,9 +25,12 @@ from ai_factory_runtime.monitoring.capture import Capture, Exchange
 from ai_factory_runtime.serving.answers import as_csv, as_json, dump
 from ai_factory_runtime.serving.api_page import render_page
 from ai_factory_runtime.serving.description import describe
+from ai_factory_runtime.serving.elsewhere import refuse_alike
 from ai_factory_runtime.serving.endpoint import Answer, Answering, Call
+from ai_factory_runtime.serving.limits import USUAL, Limits
+from ai_factory_runtime.serving.log_lines import told
 from ai_factory_runtime.serving.metrics_endpoint import ServiceMetrics
-from ai_factory_runtime.serving.negotiation import CSV, JSON, MAX_BODY, Headers, nothing_sent, too_large
+from ai_factory_runtime.serving.negotiation import CSV, JSON, Headers, nothing_sent, too_large
 from ai_factory_runtime.serving.refused import BAD_REQUEST, RequestRefused
 from ai_factory_runtime.serving.typical import typical_record
 from ai_factory_runtime.serving.workers import TooBusy, TookTooLong, Workers
@@ -39,15 +41,6 @@ METHOD, TIMEOUT, FAILED, UNAVAILABLE, GATEWAY_TIMEOUT = 405, 408, 500, 503, 504
 JSON_HEADER, CSV_HEADER = JSON.encode(), f"{CSV}; charset=utf-8".encode()
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a service allows itself. `seconds` bound a call whose time nobody knows, `threads` answer such calls, `waiting` may wait."""
-
-    seconds: float = 30.0
-    threads: int = 2
-    waiting: int = 64
 
 
 @dataclass(slots=True)
@@ -63,7 +56,7 @@ class _Reply:
 class Service(FastAPI):
     """An ASGI application that answers for `answering` and keeps a sample of the exchanges in `capture`."""
 
-    def __init__(self, answering: Answering, capture: Capture, *, title: str, limits: Limits = Limits()) -> None:
+    def __init__(self, answering: Answering, capture: Capture, *, title: str, limits: Limits = USUAL) -> None:
         @asynccontextmanager
         async def lifespan(_: FastAPI) -> AsyncIterator[None]:
             capture.start()
@@ -87,6 +80,7 @@ class Service(FastAPI):
         self.add_api_route("/ready", self.ready)
         self.add_api_route("/metrics", self.measured, include_in_schema=False)
         self.add_api_route("/docs", self.page, include_in_schema=False)
+        refuse_alike(self)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer /invocations at once, everything else by its route."""
@@ -152,9 +146,10 @@ class Service(FastAPI):
         try:
             if method != "POST":
                 raise RequestRefused(METHOD, f"{PATH} takes POST; got {method[:20]}.")
-            body_type, answer_type = headers.body_type(), headers.answer_type()
-            body = await _read_body(receive)
-            answer = await self._answer(Call(request_id, body, body_type == CSV, headers.reasons()))
+            body_type, answer_type = headers.body_type(self.limits.body), headers.answer_type()
+            body = await _read_body(receive, self.limits.body)
+            call = Call(request_id, body, body_type == CSV, headers.reasons(), self.limits.rows)
+            answer = await self._answer(call)
             if answer_type == CSV:
                 return _Reply(200, as_csv(answer), CSV, answer)
             return _Reply(200, as_json(answer, request_id), JSON, answer)
@@ -202,8 +197,8 @@ async def _send(send: Send, reply: _Reply, request_id: str) -> None:
     await send({"type": "http.response.body", "body": reply.content})
 
 
-async def _read_body(receive: Receive) -> bytes:
-    """The body, at most MAX_BODY bytes within BODY_SECONDS. Raises RequestRefused, ClientDisconnect."""
+async def _read_body(receive: Receive, most: int) -> bytes:
+    """The body, at most so many bytes within BODY_SECONDS. Raises RequestRefused, ClientDisconnect."""
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
@@ -213,8 +208,8 @@ async def _read_body(receive: Receive) -> bytes:
                 if message["type"] == "http.disconnect":
                     raise ClientDisconnect
                 body += message.get("body", b"")
-                if len(body) > MAX_BODY:
-                    raise too_large()
+                if len(body) > most:
+                    raise too_large(most)
                 more = message.get("more_body", False)
     except TimeoutError:
         raise RequestRefused(TIMEOUT, f"The body did not arrive within {BODY_SECONDS:.0f} s.") from None
@@ -223,8 +218,7 @@ async def _read_body(receive: Receive) -> bytes:
 
 def _log_failure(error: Exception, request_id: str) -> None:
     """The kind of an error and its place; its text may repeat the request's content, so it stays out of the log."""
-    place = [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)[-8:]]
-    line = {"at": now(), "event": "failure", "request_id": request_id, "error": type(error).__name__, "place": place}
+    line = {"at": now(), "event": "failure", "request_id": request_id, **told(error)}
     _log.error("%s", json.dumps(line))
 
 

@@ -35,9 +35,10 @@ from ai_factory_runtime.model_package.package import ModelPackage, load_package
 from ai_factory_runtime.monitoring.capture import Capture, Exchange, read_captures
 from ai_factory_runtime.releases.stages import deployed
 from ai_factory_runtime.serving.endpoint import Answer, Call, Endpoint, open_endpoint
+from ai_factory_runtime.serving.limits import Limits
 from ai_factory_runtime.serving.negotiation import MAX_BODY
 from ai_factory_runtime.serving.server import create_app, serve
-from ai_factory_runtime.serving.service import Limits, Service
+from ai_factory_runtime.serving.service import Service
 from ai_factory_spec.usecase import Column
 from fastapi.testclient import TestClient
 from helpers_serving import CALLED, SPEND, as_records, make_deployed, make_rows
