@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ai_factory_runtime.commands.console import printable, show_json
-from ai_factory_runtime.monitoring.verdicts import verdicts
+from ai_factory_runtime.monitoring.verdicts import skipped, told, verdicts
 
 if TYPE_CHECKING:
     from ai_factory_runtime.monitoring.monitor import MonitorResult
@@ -28,13 +28,25 @@ def show_drift(result: MonitorResult, *, as_json: bool) -> None:
     _line(f"{result.window.source}, {result.window.rows} rows, {said}; compared with version {result.version}.")
     for verdict in verdicts(result):
         _line(f"  {verdict.title}: {verdict.answer}, {verdict.said}")
+    _show_breaks(result)
     moved = [c for c in (*report.columns, *report.predictions) if c.drifted and not report.too_small]
     for column in sorted(moved, key=lambda c: -c.severity)[:MOST_COLUMNS]:
         findings = ", ".join(f"{f.statistic} {f.value:.3g} > {f.limit:.3g}" for f in column.findings if f.drifted)
         _line(f"  {column.name}: {findings}")
+    for sentence in skipped(result.window):
+        _line(f"Skipped: {sentence}")
     _line(f"Retraining: {'yes' if result.retraining.due else 'no'}, {result.retraining.because}.")
     _show_told(result.told)
     _line(f"Report: {result.page}")
+
+
+def _show_breaks(result: MonitorResult) -> None:
+    """The rules that rows or requests break, the commonest first."""
+    lines = [told(part, violation) for part in result.findings.schema.parts for violation in part.violations]
+    for line in lines[:MOST_COLUMNS]:
+        _line(f"  {line}")
+    if len(lines) > MOST_COLUMNS:
+        _line(f"  and {len(lines) - MOST_COLUMNS} further rules, in the report")
 
 
 def show_retraining(result: RetrainResult, *, command: str, as_json: bool) -> None:

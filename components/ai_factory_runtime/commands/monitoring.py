@@ -29,7 +29,9 @@ def _add_monitor(app: typer.Typer, project: Callable[[], Project]) -> None:
     def monitor(
         source: Annotated[
             Path | None,
-            typer.Argument(help="A CSV or Parquet file; without it, the captured requests.", metavar="INPUT"),
+            typer.Argument(
+                help="A CSV or Parquet file, or a folder of them; without it, the captured requests.", metavar="INPUT"
+            ),
         ] = None,
         stage: Stage = "dev",
         labels: Annotated[
@@ -43,7 +45,7 @@ def _add_monitor(app: typer.Typer, project: Callable[[], Project]) -> None:
         tell: Tell = True,
         as_json: Json = False,
     ) -> None:
-        """Compare recent rows with the training data: data, predictions, quality, concept, code. Exit 3 where one moved."""
+        """Compare recent rows with the training data: schema, data, predictions, quality, concept, code. Exit 3 where one moved."""
         from ai_factory_runtime.commands import console_monitoring
         from ai_factory_runtime.monitoring.monitor import monitor as watch
 

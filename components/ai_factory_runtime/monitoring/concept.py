@@ -10,6 +10,8 @@ change  did their mean change within the window? By labelled windows: the bounda
         windowing", SIAM 2007), which needs no fixed windows, follows several changes, and bounds its false alarms by
         DELTA. It sees less than the windows do and cuts later, so it is asked second (benchmarks/drift_rates.py).
 
+The second is asked of rows whose order is that of time: the order of a file says nothing (a sorted one "changes" in the middle).
+
 A shift below the effect sizes of `residuals` is no drift, however sure it is.
 """
 
@@ -35,7 +37,7 @@ from ai_factory_runtime.evaluation.residuals import (
 )
 from ai_factory_runtime.model_package.sketch import ResidualName, ResidualSketch
 
-Detector = Literal["labelled windows", "labelled windows and ADWIN"]
+Detector = Literal["labelled windows", "labelled windows and ADWIN", "their level alone"]
 
 LEVEL_ALPHA = 0.005  # of all level tests of one look together
 DELTA = 0.002
@@ -84,12 +86,13 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Concept:
-    """What the labelled rows, in time order, say of the learned relation."""
+    """What the labelled rows say of the learned relation. `ordered`: they are in time order; without it there are no `bins`."""
 
     rows: int
     detector: Detector
     shifts: tuple[Shift, ...]
     bins: tuple[Bin, ...]
+    ordered: bool = True
 
     @property
     def moved(self) -> bool:
@@ -102,17 +105,28 @@ class Concept:
         return next((s.change.position for s in self.shifts if s.moved and s.change is not None), None)
 
 
-def concept(judged: Judged, reference: Sequence[ResidualSketch], *, adwin: bool | None = None) -> Concept:
-    """Judge labelled rows, which are in time order. `reference` comes from the model's sketch and may be empty.
+def concept(
+    judged: Judged, reference: Sequence[ResidualSketch], *, adwin: bool | None = None, ordered: bool = True
+) -> Concept:
+    """Judge labelled rows. `reference` comes from the model's sketch and may be empty.
 
-    `adwin`: whether to ask ADWIN too; None: where it is installed. Every number in the answer is finite.
+    `adwin`: whether to ask ADWIN too; None: where it is installed. `ordered`: whether the rows are in time order; else their
+    level is judged alone. Every number in the answer is finite.
     """
-    found, ask = residuals(judged), adwin_installed() if adwin is None else adwin
+    found, ask = residuals(judged), ordered and (adwin_installed() if adwin is None else adwin)
     known = {r.name: r for r in reference if r.rows}
     numbers = judged.prediction.probabilities is None
-    find = by_both if ask else by_labelled_windows
+    find = by_both if ask else by_labelled_windows if ordered else _unasked
     shifts = tuple(_shift(r, known.get(r.name), find, len(found), numbers=numbers) for r in found)
-    return Concept(judged.rows, "labelled windows and ADWIN" if ask else "labelled windows", shifts, _bins(judged))
+    detector: Detector = "labelled windows and ADWIN" if ask else "labelled windows"
+    if not ordered:
+        return Concept(judged.rows, "their level alone", shifts, (), ordered=False)
+    return Concept(judged.rows, detector, shifts, _bins(judged))
+
+
+def _unasked(_: Floats) -> int | None:
+    """Rows without an order cannot change on the way."""
+    return None
 
 
 def adwin_installed() -> bool:

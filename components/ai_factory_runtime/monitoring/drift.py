@@ -20,15 +20,16 @@ unseen   (1940). For values never seen in training the reference rate is the sha
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from ai_factory_spec.usecase import DriftThresholds
-from scipy.special import betainc, chdtri
+from scipy.special import chdtri
 
 from ai_factory_runtime.model_package.sketch import (
     CategorySketch,
@@ -40,6 +41,7 @@ from ai_factory_runtime.model_package.sketch import (
     numbers,
     prediction_series,
 )
+from ai_factory_runtime.monitoring.counts_by_chance import least_surprising_count
 from ai_factory_runtime.monitoring.drift_bars import Bar, category_bars, numeric_bars
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class ColumnDrift:
-    """What moved in one column. `unseen` lists up to five values that training never saw."""
+    """What moved in one column; without any finding there was nothing to compare. `unseen`: up to five values new to training."""
 
     name: str
     kind: str
@@ -112,6 +114,11 @@ class DriftReport:
         return self.rows < self.min_rows
 
     @property
+    def compared_columns(self) -> tuple[ColumnDrift, ...]:
+        """The feature columns that had values to compare."""
+        return tuple(c for c in self.columns if c.findings)
+
+    @property
     def drifted_columns(self) -> tuple[ColumnDrift, ...]:
         """The feature columns that drifted, worst first."""
         return () if self.too_small else _worst_first(c for c in self.columns if c.drifted)
@@ -128,25 +135,37 @@ class DriftReport:
 
 
 def compare(
-    sketch: Sketch, frame: pd.DataFrame, predictions: Prediction | None, thresholds: DriftThresholds, min_rows: int
+    sketch: Sketch,
+    frame: pd.DataFrame,
+    predictions: Prediction | None,
+    thresholds: DriftThresholds,
+    min_rows: int,
+    broken: Mapping[str, npt.NDArray[np.bool_]] = MappingProxyType({}),
 ) -> DriftReport:
     """Compare a window with the sketch. Every column of the sketch must be in `frame` (canonical types).
 
-    `predictions` are the model's outputs for the window, None when there are none to compare. Every number in the
-    report is finite.
+    `predictions` are the model's outputs for the window, None when there are none to compare. `broken`: for some columns the
+    rows whose value is none (`schema_drift`); they count as neither present nor missing. Every number in the report is finite.
     """
     outputs = [s for s, _ in prediction_series(predictions)] if predictions is not None else []
     known = {c.name: c for c in sketch.predictions}
-    pairs = [(c, frame[c.name]) for c in sketch.columns]
+    pairs = [(c, frame[c.name][~broken[c.name]] if c.name in broken else frame[c.name]) for c in sketch.columns]
     output_pairs = [(known[str(s.name)], s) for s in outputs if str(s.name) in known]
     level = ALPHA / max(1, 3 * (len(pairs) + len(output_pairs)))
     return DriftReport(
         rows=len(frame),
         min_rows=min_rows,
         reference_rows=sketch.rows,
-        columns=tuple(column_drift(c, s, thresholds, level) for c, s in pairs),
+        columns=tuple(
+            column_drift(c, s, thresholds, level) if len(s) or c.name not in broken else _nothing_to_compare(c)
+            for c, s in pairs
+        ),
         predictions=tuple(_distribution_only(column_drift(c, s, thresholds, level)) for c, s in output_pairs),
     )
+
+
+def _nothing_to_compare(sketch: ColumnSketch) -> ColumnDrift:
+    return ColumnDrift(sketch.name, sketch.kind, (), (), sketch.missing_share, 0.0)
 
 
 def _distribution_only(drift: ColumnDrift) -> ColumnDrift:
@@ -268,7 +287,7 @@ def _missing(sketch: ColumnSketch, rows: int, missing: int, threshold: float, le
     """The rise in the share of missing values; a fall is 0."""
     if not rows or not sketch.rows:
         return Finding("missing", 0.0, threshold, threshold)
-    least = _least_surprising_count(sketch.missing, sketch.rows, rows, level)
+    least = least_surprising_count(sketch.missing, sketch.rows, rows, level)
     share = sketch.missing_share
     rise = max(0.0, missing / rows - share)
     return Finding("missing", rise, threshold, max(threshold, (least - 1) / rows - share))
@@ -277,26 +296,9 @@ def _missing(sketch: ColumnSketch, rows: int, missing: int, threshold: float, le
 def _unseen(sketch: CategorySketch, present: int, unseen: int, threshold: float, level: float) -> Finding:
     """The share of values never seen in training, beyond what training itself makes likely."""
     once = sum(1 for _, n in sketch.counts if n == 1)
-    least = _least_surprising_count(once, sketch.present, present, level)
+    least = least_surprising_count(once, sketch.present, present, level)
     limit = max(threshold + once / sketch.present, (least - 1) / present)
     return Finding("unseen", unseen / present, threshold, limit)
-
-
-def _least_surprising_count(seen: int, reference_rows: int, rows: int, level: float) -> int:
-    """The smallest count among `rows` whose probability, given `seen` among `reference_rows`, is at most `level`.
-
-    Given the total of both counts, the window's is binomial: P(X >= x) = I(x, total - x + 1) at rows / all rows.
-    `rows` + 1 when no count is improbable enough.
-    """
-    odds = rows / (rows + reference_rows)
-    low, high = 0, rows + 1
-    while high - low > 1:
-        x = (low + high) // 2
-        if float(betainc(x, seen + 1, odds)) <= level:
-            high = x
-        else:
-            low = x
-    return high
 
 
 def _worst_first(columns: Iterable[ColumnDrift]) -> tuple[ColumnDrift, ...]:

@@ -11,7 +11,7 @@ from ai_factory_runtime.model_package.sketch import PREDICTION, PROBABILITY
 from ai_factory_runtime.monitoring.concept import Concept
 from ai_factory_runtime.monitoring.drift import ColumnDrift, Finding
 from ai_factory_runtime.monitoring.drift_bars import Bar
-from ai_factory_runtime.monitoring.verdicts import reading, verdicts
+from ai_factory_runtime.monitoring.verdicts import reading, told, verdicts
 
 if TYPE_CHECKING:
     from ai_factory_runtime.monitoring.monitor import MonitorResult
@@ -68,6 +68,7 @@ class Card:
 
     name: str
     drifted: bool
+    compared: bool
     lines: tuple[Line, ...]
     missing: str
     unseen: tuple[str, ...]
@@ -87,6 +88,7 @@ def render_drift(result: MonitorResult, *, title: str) -> str:
         verdict=verdict(result),
         verdicts=verdicts(result),
         reading=reading(result.kinds, truth_known=result.findings.concept is not None),
+        broken=[told(part, v) for part in result.findings.schema.parts for v in part.violations],
         timeline=timeline(result.findings.concept),
         predictions=[_output_card(c, result) for c in report.predictions],
         moved=[c for c in columns if c.drifted],
@@ -113,8 +115,10 @@ def verdict(result: MonitorResult) -> str:
     if not result.drifted:
         return "No drift."
     found = []
+    if result.findings.schema.moved:
+        found.append("in the schema")
     if report.drifted_columns:
-        found.append(f"in {len(report.drifted_columns)} of {len(report.columns)} columns")
+        found.append(f"in {len(report.drifted_columns)} of {len(report.compared_columns)} columns")
     if report.drifted_predictions:
         found.append("in the predictions")
     if result.quality is not None and result.quality.worse:
@@ -136,6 +140,7 @@ def card(column: ColumnDrift, *, too_small: bool) -> Card:
     return Card(
         name=column.name,
         drifted=column.drifted and not too_small,
+        compared=bool(column.findings),
         lines=tuple(_line(f, judged=not too_small) for f in sorted(column.findings, key=lambda f: -f.severity)),
         missing=_missing(column),
         unseen=column.unseen,

@@ -1,8 +1,8 @@
 """Monitor: what came in lately against what the model was trained on, and whether that asks for retraining.
 
-Five things are told apart (KINDS): the data moved (feature columns), the predictions moved, the quality fell, the relation
-of features to target moved (concept), and other code answers than made the model. Quality and concept need true values,
-in the window or joined to it later. Writes drift.json and drift.html under artifacts/reports/<stage>/<time>/.
+Six things are told apart (KINDS): rows or requests break the data contract (schema), the data moved (feature columns), the
+predictions moved, the quality fell, the relation of features to target moved (concept), and other code answers than made the
+model. Quality and concept need true values, in the window or joined to it later. Writes drift.json and drift.html under artifacts/reports/<stage>/<time>/.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from dataclasses import asdict, dataclass, replace
+from itertools import count
 from pathlib import Path
 
 from ai_factory_runtime.base.atomic import write_atomically
@@ -25,17 +26,19 @@ from ai_factory_runtime.monitoring.notices import tell_of_drift
 from ai_factory_runtime.monitoring.notify import Delivery
 from ai_factory_runtime.monitoring.quality import Quality, quality
 from ai_factory_runtime.monitoring.retraining import Retraining, decide
+from ai_factory_runtime.monitoring.schema_drift import Schema
 from ai_factory_runtime.monitoring.windows import Seen, Window, captured_window, file_window
 from ai_factory_runtime.releases.stages import load_deployed
 
 DOCUMENT, PAGE = "drift.json", "drift.html"
-KINDS = ("data", "predictions", "quality", "concept", "code")
+KINDS = ("schema", "data", "predictions", "quality", "concept", "code")
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
     """What a look found: columns and predictions, and, each None where nothing can be said, quality and concept."""
 
+    schema: Schema
     report: DriftReport
     quality: Quality | None
     concept: Concept | None
@@ -45,6 +48,7 @@ class Findings:
     def kinds(self) -> tuple[str, ...]:
         """Which of KINDS moved."""
         moved = {
+            "schema": self.schema.moved,
             "data": bool(self.report.drifted_columns),
             "predictions": bool(self.report.drifted_predictions),
             "quality": self.quality is not None and self.quality.worse,
@@ -83,7 +87,7 @@ class MonitorResult:
 
     @property
     def drifted(self) -> bool:
-        """Whether anything moved; data, predictions, quality and concept never do in a window too small to judge."""
+        """Whether anything moved; data, predictions, quality and concept never do in a window too small to judge them."""
         return bool(self.kinds)
 
     @property
@@ -106,6 +110,7 @@ class MonitorResult:
             "min_rows": report.min_rows,
             "drifted": self.drifted,
             "kinds": list(self.kinds),
+            "schema": found.schema.document(),
             "columns": [_column(c, report) for c in sorted(report.columns, key=lambda c: -c.severity)],
             "predictions": [_column(c, report) for c in report.predictions],
             "quality": None if found.quality is None else {**asdict(found.quality), "worse": found.quality.worse},
@@ -125,11 +130,11 @@ def monitor(
     tell: bool = True,
     now: dt.datetime | None = None,
 ) -> MonitorResult:
-    """Compare a file, or without one the requests captured by the endpoint, with the deployed model's training data.
+    """Compare a file or a folder of files, or without one the requests captured by the endpoint, with the deployed model's training data.
 
     `labels`: a file or folder of true values that arrived later; without it, those left in the stage's folder. `tell`:
     notify as `monitoring.notify` says; a channel that fails is in `told`, and never hides the result. Raises
-    NothingCaptured, BatchUnusable for a file without any of the model's columns, LabelsUnusable, DataUnreadable, and what a
+    NothingCaptured, BatchUnusable for a file without a row or without any of the model's columns, LabelsUnusable, DataUnreadable, and what a
     stage without an approved model raises. Drift is a result, not an error.
     """
     moment = now or dt.datetime.now(dt.UTC)
@@ -162,9 +167,10 @@ def _findings(project: Project, package: ModelPackage, seen: Seen) -> Findings:
     sketch = Sketch.from_json(package.sketch_json)
     enough = seen.judged if seen.judged is not None and seen.judged.rows >= watch.min_rows else None
     return Findings(
-        report=compare(sketch, seen.frame, seen.prediction, watch.thresholds, watch.min_rows),
+        schema=seen.schema,
+        report=compare(sketch, seen.frame, seen.prediction, watch.thresholds, watch.min_rows, seen.broken),
         quality=quality(package, enough, metric=asked.primary_metric, min_rows=watch.min_rows, seed=asked.seed),
-        concept=None if enough is None else concept(enough, sketch.residuals),
+        concept=None if enough is None else concept(enough, sketch.residuals, ordered=seen.ordered),
         code=code_drift(project, package.folder, seen.code),
     )
 
@@ -190,12 +196,21 @@ def _concept(found: Concept) -> dict[str, object]:
     return {
         "moved": found.moved,
         "rows": found.rows,
+        "ordered": found.ordered,
         "detector": found.detector,
         "shifts": [{**asdict(s), "moved": s.moved} for s in found.shifts],
     }
 
 
 def _new_folder(parent: Path, moment: dt.datetime) -> Path:
+    """Make a folder that nobody else has, also where another look began within the same second."""
+    parent.mkdir(parents=True, exist_ok=True)
     stamp = moment.strftime("%Y%m%dT%H%M%SZ")
-    names = (f"{stamp}{f'-{n}' if n else ''}" for n in range(1000))
-    return next(parent / name for name in names if not (parent / name).exists())
+    for n in count():
+        folder = parent / f"{stamp}{f'-{n}' if n else ''}"
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+    raise AssertionError("counting has no end")

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 from ai_factory_runtime.base.atomic import write_atomically
 from ai_factory_runtime.base.project import Project
 from ai_factory_runtime.monitoring.notify import Delivery, Notice, notify
-from ai_factory_runtime.monitoring.verdicts import verdicts
+from ai_factory_runtime.monitoring.verdicts import skipped, verdicts
 
 if TYPE_CHECKING:
     from ai_factory_runtime.monitoring.monitor import MonitorResult
 
 TOLD = "told.json"
 DRIFT, OVER = "drift", "drift-over"
+MOST_RULES = 10
 
 
 def tell_of_drift(project: Project, result: MonitorResult, *, now: dt.datetime) -> tuple[Delivery, ...]:
@@ -52,14 +53,17 @@ def news(
 
 
 def summary(result: MonitorResult) -> list[str]:
-    """What moved, a line for each kind."""
-    return [f"{v.title}: {v.said}" for v in verdicts(result) if v.moved]
+    """What moved, a line for each kind; then the commonest rules that were broken, without any value of the rows."""
+    moved = [f"{v.title}: {v.said}" for v in verdicts(result) if v.moved]
+    broken = [(part, v) for part in result.findings.schema.parts if part.moved for v in part.violations]
+    return moved + [f"  {v.rule_text} in {v.count:,} {part.what}" for part, v in broken[:MOST_RULES]]
 
 
 def _finding(result: MonitorResult) -> list[str]:
     """What the drift is, without its size: two looks at the same drift give the same."""
     columns = [*result.report.drifted_columns, *result.report.drifted_predictions]
-    return [*result.kinds, *sorted(c.name for c in columns)] if result.drifted else []
+    rules = [v.rule_text for part in result.findings.schema.parts if part.moved for v in part.violations]
+    return [*result.kinds, *sorted(c.name for c in columns), *sorted(rules)] if result.drifted else []
 
 
 def _notice(project: Project, result: MonitorResult, event: str) -> Notice:
@@ -71,12 +75,16 @@ def _notice(project: Project, result: MonitorResult, event: str) -> Notice:
     lines = [
         *summary(result),
         f"Model version {result.version}, {result.window.rows} rows of {result.window.source}.",
+        *skipped(result.window),
         f"Retraining due: {'yes' if result.retraining.due else 'no'}, {result.retraining.because}.",
         f"Report: {result.page}",
     ]
     facts = {
         "kinds": list(result.kinds),
         "columns": [c.name for c in result.report.drifted_columns],
+        "rows": result.window.rows,
+        "rows_skipped": result.window.skipped,
+        "requests_refused": result.window.refused,
         "version": result.version,
         "digest": result.digest,
         "retraining_due": result.retraining.due,

@@ -16,6 +16,7 @@ from ai_factory_runtime.base.project import Project
 
 NOTE = "retraining.json"
 SAID = {
+    "schema": "rows or requests break the data contract",
     "data": "the data moved",
     "predictions": "the predictions moved",
     "quality": "the quality fell",
@@ -58,6 +59,8 @@ def decision_for(
     if not kinds:
         return Retraining(False, "the window is too small to judge" if too_small else "nothing moved")
     moved = ", ".join(SAID[kind] for kind in kinds)
+    if "schema" in kinds:  # training would learn the damage, or be stopped by the same contract
+        return Retraining(False, f"{moved}; repair their source first, then look again")
     if not on_drift:
         return Retraining(False, f"{moved}, but monitoring.retraining.on_drift is off")
     if last is not None and dt.timedelta() <= now - last < cooldown:

@@ -6,15 +6,19 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ai_factory_runtime.base.violations import Violation
 from ai_factory_runtime.monitoring.code_drift import CodeDrift
 from ai_factory_runtime.monitoring.concept import Concept, Shift
 from ai_factory_runtime.monitoring.drift import ColumnDrift, DriftReport
 from ai_factory_runtime.monitoring.quality import Quality
+from ai_factory_runtime.monitoring.schema_drift import Breaks, Schema
+from ai_factory_runtime.monitoring.windows import Window
 
 if TYPE_CHECKING:
     from ai_factory_runtime.monitoring.monitor import MonitorResult
 
 TITLES = {
+    "schema": "Schema",
     "data": "Data",
     "predictions": "Predictions",
     "quality": "Quality",
@@ -22,7 +26,6 @@ TITLES = {
     "code": "Code",
 }
 NAMED = 5
-NO_TRUTH = "not known: no true values have arrived, or too few"
 TOO_SMALL = "too few rows to judge"
 
 
@@ -50,10 +53,11 @@ def verdicts(result: MonitorResult) -> tuple[Verdict, ...]:
     """One verdict for each kind, in the order of `monitor.KINDS`."""
     found = result.findings
     return (
+        _of_schema(found.schema),
         _of_data(found.report),
         _of_predictions(found.report),
-        _of_quality(found.quality),
-        _of_concept(found.concept),
+        _of_quality(found.quality, result),
+        _of_concept(found.concept, result),
         _of_code(found.code),
     )
 
@@ -62,8 +66,12 @@ def reading(kinds: Collection[str], *, truth_known: bool) -> str:
     """What the kinds that moved mean together; empty where nothing moved."""
     said = []
     rows, worse, relation = bool({"data", "predictions"} & set(kinds)), "quality" in kinds, "concept" in kinds
+    if "schema" in kinds:
+        said.append("Rows or requests break the data contract: repair their source or the client, then look again.")
     if "code" in kinds:
         said.append("Other code answers than made the model: deploy the right one, or train again with this one.")
+    if "schema" in kinds:
+        return " ".join(said)  # what is damaged says nothing of the rest
     if relation and rows:
         said.append(
             "The rows moved, and the relation of features to target with them: repair the source, or train again."
@@ -81,14 +89,52 @@ def reading(kinds: Collection[str], *, truth_known: bool) -> str:
     return " ".join(said)
 
 
+def skipped(window: Window) -> list[str]:
+    """What got no answer, a sentence each; nothing where all did."""
+    said = []
+    if window.skipped:
+        rows = "1 row breaks" if window.skipped == 1 else f"{window.skipped:,} rows break"
+        said.append(f"{rows} the data contract and got no answer.")
+    if window.refused:
+        said.append(f"{window.refused:,} {'request was' if window.refused == 1 else 'requests were'} refused.")
+    return said
+
+
+def told(part: Breaks, violation: Violation) -> str:
+    """A rule, how often it was broken and examples, in one line."""
+    if part.what == "rows":
+        return str(violation)
+    return f"{violation.rule_text} ({violation.count:,} request{'' if violation.count == 1 else 's'})"
+
+
+def _of_schema(found: Schema) -> Verdict:
+    return Verdict("schema", "; ".join(map(_breaks, _worth_saying(found))), moved=found.moved)
+
+
+def _worth_saying(found: Schema) -> tuple[Breaks, ...]:
+    """The rows, where there are any, and the requests, where some were refused."""
+    requests = () if found.requests is None or not found.requests.broken else (found.requests,)
+    return (found.rows, *requests) if found.rows.total or not requests else requests
+
+
+def _breaks(part: Breaks) -> str:
+    if not part.broken:
+        return "every row fits the data contract"
+    what = "break the data contract" if part.what == "rows" else "were refused"
+    return f"{part.broken:,} of {part.total:,} {part.what} {what}, limit {part.limit:.1%}"
+
+
 def _of_data(report: DriftReport) -> Verdict:
     if report.too_small:
         return Verdict("data", TOO_SMALL, moved=False, known=False)
-    moved = report.drifted_columns
+    compared, moved = len(report.compared_columns), report.drifted_columns
+    if not compared:
+        return Verdict("data", "no value fits the data contract, so none was compared", moved=False, known=False)
+    left = f"; {len(report.columns) - compared} not compared" if compared < len(report.columns) else ""
     if not moved:
-        return Verdict("data", f"none of {len(report.columns)} columns", moved=False)
+        return Verdict("data", f"none of {compared} columns{left}", moved=False)
     names = ", ".join(c.name for c in moved[:NAMED]) + (", …" if len(moved) > NAMED else "")
-    return Verdict("data", f"{len(moved)} of {len(report.columns)} columns: {names}", moved=True)
+    return Verdict("data", f"{len(moved)} of {compared} columns: {names}{left}", moved=True)
 
 
 def _of_predictions(report: DriftReport) -> Verdict:
@@ -105,18 +151,36 @@ def _largest(column: ColumnDrift) -> str:
     return f"{finding.statistic} of the {column.name} {finding.value:.3g}, limit {finding.limit:.3g}"
 
 
-def _of_quality(found: Quality | None) -> Verdict:
+def _no_truth(result: MonitorResult) -> str:
+    """Why nothing can be said of the answers."""
+    window, needed = result.window, result.report.min_rows
+    if not window.true_values:
+        return "no true values have arrived"
+    if not window.labelled:
+        return (
+            f"{window.true_values:,} true values have arrived, but their rows break the data contract and got no answer"
+        )
+    if window.labelled < needed:
+        return f"true values of {window.labelled:,} answers are known; needed are {needed:,}"
+    return "the metric is not known on these rows, or was not at registration"
+
+
+def _of_quality(found: Quality | None, result: MonitorResult) -> Verdict:
     if found is None:
-        return Verdict("quality", NO_TRUTH, moved=False, known=False)
+        return Verdict("quality", _no_truth(result), moved=False, known=False)
     said = f"{found.metric} {found.now} on {found.rows:,} rows; at registration {found.before}"
     return Verdict("quality", said, moved=found.worse)
 
 
-def _of_concept(found: Concept | None) -> Verdict:
+def _of_concept(found: Concept | None, result: MonitorResult) -> Verdict:
     if found is None:
-        return Verdict("concept", NO_TRUTH, moved=False, known=False)
-    told = max(found.shifts, key=lambda s: (s.moved, s.name == "error"))
-    return Verdict("concept", _shift(told, found.rows), moved=found.moved)
+        return Verdict("concept", _no_truth(result), moved=False, known=False)
+    worst = max(found.shifts, key=lambda s: (s.moved, s.name == "error"))
+    said = _shift(worst, found.rows)
+    unasked = (
+        "" if found.ordered else "; no change within the window was looked for, for the rows have no time (data.time)"
+    )
+    return Verdict("concept", said + unasked, moved=found.moved)
 
 
 def _shift(shift: Shift, rows: int) -> str:

@@ -4,17 +4,19 @@
 
 SageMaker keeps requests and answers as JSON lines in folders by hour, each body as it went over the wire. Here each body is
 read by the schema that the service itself used, so the monitor sees exactly the rows that the model saw. An exchange that
-cannot be told apart (an answer in CSV names no model) or was refused is counted and passed over.
+cannot be told apart (an answer in CSV names no model) is counted and passed over. Of one that was refused the rules that it
+broke are counted beside the captures, for the monitor; its content is not kept.
 """
 
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,29 +29,40 @@ from ai_factory_runtime.base.prediction import Signature
 from ai_factory_runtime.base.project import PROJECT_VARIABLE, USECASE_FILE
 from ai_factory_runtime.model_package.package import SIGNATURE
 from ai_factory_runtime.monitoring.labels import protected_ids
-from ai_factory_runtime.serving.refused import RequestRefused
+from ai_factory_runtime.monitoring.request_counts import SUFFIX, Rule, write_counts
+from ai_factory_runtime.serving.refused import BROKEN, RequestRefused
 from ai_factory_runtime.serving.requests import RequestSchema
 
 FILE = "endpoint.jsonl"
-CONVERTED = "converted"
+CONVERTED, REFUSED = "converted", "the request was refused"
 
 
 class _Unusable(Exception):  # noqa: N818 - a reason to pass an exchange over
     """Why an exchange is passed over."""
 
 
+class _Refused(_Unusable):
+    """A request that the service refused, and the rules it broke."""
+
+    def __init__(self, refused: RequestRefused, columns: Collection[str]) -> None:
+        super().__init__(REFUSED)
+        self.rules = refused.rules(columns)
+
+
 def convert(source: Path, target: Path, signature: Signature, usecase: UseCase) -> Counter[str]:
     """Write every usable exchange under `source` to one file in `target`; how many were converted, and why others were not.
 
-    Without a usable exchange nothing is written.
+    Without a usable exchange there is no such file. How many were answered and refused is written beside it where one was refused.
     """
     names = {c.name for c in usecase.data.contract.columns} - {c.name for c in signature.features}
     own = usecase.data.id if usecase.data.id in names else None
     schema, counts, lines = RequestSchema(signature.features, frozenset(names), own), Counter[str](), []
+    rules = Counter[Rule]()
     for record in _records(source):
         try:
             entries = _entries(record, schema, signature, usecase)
         except _Unusable as reason:
+            rules.update(reason.rules if isinstance(reason, _Refused) else ())
             counts[str(reason)] += 1
             continue
         lines += [json.dumps(entry, ensure_ascii=False) for entry in entries]
@@ -57,6 +70,10 @@ def convert(source: Path, target: Path, signature: Signature, usecase: UseCase) 
     if lines:
         target.mkdir(parents=True, exist_ok=True)
         write_atomically(target / FILE, ("\n".join(lines) + "\n").encode())
+    if counts[REFUSED]:
+        told = [{"column": c, "rule": r, "requests": n} for (c, r), n in sorted(rules.items())]
+        counted = {"answered": counts[CONVERTED], "refused": counts[REFUSED], "rules": told}
+        write_counts(target / f"endpoint{SUFFIX}", dt.datetime.now(dt.UTC), {"": counted})
     return counts
 
 
@@ -82,10 +99,12 @@ def _entries(
         if "json" not in str(answered["observedContentType"]):
             raise _Unusable("the answer is not JSON, so it names no model")
         answer = json.loads(_body(answered))
+        if "error" in answer:
+            raise _why(asked, schema)
         model, predictions = answer["model"], answer["predictions"]
         rows = schema.read(_body(asked), text="csv" in str(asked["observedContentType"])).rows
     except RequestRefused:
-        raise _Unusable("the request was refused") from None
+        raise _Unusable("not an exchange with this model") from None
     except (KeyError, TypeError, ValueError):
         raise _Unusable("not an exchange with this service") from None
     if len(rows) != len(predictions):
@@ -98,6 +117,16 @@ def _entries(
         {**common, "position": i, "id": ids[i], "row": row, "prediction": p["prediction"], "probabilities": _shares(p, signature)}
         for i, (row, p) in enumerate(zip(rows.plain(), predictions, strict=True))
     ]  # fmt: skip
+
+
+def _why(asked: dict[str, Any], schema: RequestSchema) -> _Unusable:
+    """Why the service gave no answer: what the request broke, found again by the schema that refused it."""
+    try:
+        schema.read(_body(asked), text="csv" in str(asked["observedContentType"]))
+    except RequestRefused as refused:
+        if refused.status in BROKEN:
+            return _Refused(refused, {c.name for c in schema.features})
+    return _Unusable("the service gave no answer")
 
 
 def _ids(values: Sequence[Any] | None, usecase: UseCase) -> list[str | None] | None:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 
 from ai_factory_runtime.data.screening import Problem
+from ai_factory_runtime.monitoring.request_counts import Rule, rules_of
 
 MAX_PROBLEMS = 100
-BAD_REQUEST, TOO_LARGE, UNPROCESSABLE = 400, 413, 422
+BAD_REQUEST, TOO_LARGE, WRONG_KIND, UNPROCESSABLE = 400, 413, 415, 422
+BROKEN = {
+    BAD_REQUEST: "a body that cannot be read",
+    WRONG_KIND: "neither JSON nor CSV",
+    UNPROCESSABLE: "a value that the data contract does not allow",
+}
+"""The statuses that say that a client sends something else than the contract, in words that hold nothing of it."""
 
 
 class RequestRefused(Exception):  # noqa: N818 - the name says what happened, as in `errors`
@@ -19,6 +26,10 @@ class RequestRefused(Exception):  # noqa: N818 - the name says what happened, as
         self.status = status
         self.problems = tuple(problems)
         self.total = total or len(self.problems)
+
+    def rules(self, columns: Collection[str]) -> frozenset[Rule]:
+        """The rules it broke, as the monitor counts them; of names only those of the model's `columns`."""
+        return rules_of([(p.column, p.reason) for p in self.problems], columns, BROKEN.get(self.status, "refused"))
 
     def body(self) -> dict[str, object]:
         """The answer's JSON."""

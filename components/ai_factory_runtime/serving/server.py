@@ -19,6 +19,7 @@ from ai_factory_runtime.base.project import Project
 from ai_factory_runtime.base.refusals import AddressUnavailable
 from ai_factory_runtime.monitoring.capture import Capture
 from ai_factory_runtime.monitoring.kept_ids import id_keeper
+from ai_factory_runtime.monitoring.request_counts import RequestCounter
 from ai_factory_runtime.releases.lineage import code_sha256
 from ai_factory_runtime.serving.endpoint import Endpoint
 from ai_factory_runtime.serving.fleet_endpoint import FleetEndpoint, capture_each
@@ -56,7 +57,8 @@ def create_app(project: Project, stage: str, *, capture_rate: float | None = Non
     else:
         capture = capture_of(project, answering.endpoint)
     title = project.usecase.title or project.usecase.name
-    return Service(answering, capture, title=title, limits=settings.limits)
+    counter = RequestCounter(project.captures / stage) if rate > 0 else None
+    return Service(answering, capture, title=title, limits=settings.limits, counter=counter)
 
 
 def serve(project: Project, stage: str, host: str = "127.0.0.1", port: int = 8080) -> None:

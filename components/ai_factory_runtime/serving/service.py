@@ -22,6 +22,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from ai_factory_runtime.monitoring.capture import Capture, Exchange
+from ai_factory_runtime.monitoring.request_counts import RequestCounter
 from ai_factory_runtime.serving.answers import as_csv, as_json, dump
 from ai_factory_runtime.serving.api_page import render_page
 from ai_factory_runtime.serving.description import describe
@@ -31,7 +32,7 @@ from ai_factory_runtime.serving.limits import USUAL, Limits
 from ai_factory_runtime.serving.log_lines import told
 from ai_factory_runtime.serving.metrics_endpoint import ServiceMetrics
 from ai_factory_runtime.serving.negotiation import CSV, JSON, Headers, nothing_sent, too_large
-from ai_factory_runtime.serving.refused import BAD_REQUEST, RequestRefused
+from ai_factory_runtime.serving.refused import BAD_REQUEST, BROKEN, RequestRefused
 from ai_factory_runtime.serving.typical import typical_record
 from ai_factory_runtime.serving.workers import TooBusy, TookTooLong, Workers
 
@@ -51,15 +52,26 @@ class _Reply:
     content: bytes
     kind: str = JSON
     answer: Answer | None = None
+    refused: RequestRefused | None = None
 
 
 class Service(FastAPI):
-    """An ASGI application that answers for `answering` and keeps a sample of the exchanges in `capture`."""
+    """An ASGI application that answers for `answering`, keeps a sample of the exchanges in `capture` and counts all in `counter`."""
 
-    def __init__(self, answering: Answering, capture: Capture, *, title: str, limits: Limits = USUAL) -> None:
+    def __init__(
+        self,
+        answering: Answering,
+        capture: Capture,
+        *,
+        title: str,
+        limits: Limits = USUAL,
+        counter: RequestCounter | None = None,
+    ) -> None:
         @asynccontextmanager
         async def lifespan(_: FastAPI) -> AsyncIterator[None]:
             capture.start()
+            if counter is not None:
+                counter.start()
             answering.start()
             self.workers.start()
             self._open = True
@@ -67,12 +79,14 @@ class Service(FastAPI):
             self._open = False
             answering.close()
             capture.close()
+            if counter is not None:
+                counter.close()
 
         deployed = answering.endpoint
         super().__init__(
             title=title, version=str(deployed.model.version), docs_url=None, redoc_url=None, lifespan=lifespan
         )
-        self.answering, self.capture, self.limits = answering, capture, limits
+        self.answering, self.capture, self.counter, self.limits = answering, capture, counter, limits
         self.workers = Workers(limits.threads, limits.waiting, limits.seconds)
         self.metrics = ServiceMetrics(answering, capture, self.workers)
         self._open = False
@@ -134,6 +148,8 @@ class Service(FastAPI):
         rows = 0 if answer is None else len(answer.rows)
         if answer is not None:
             self.capture.offer(Exchange(at, request_id, model.version, model.digest, answer.rows, answer.prediction))
+        if self.counter is not None:
+            self._count(self.counter, reply, model.digest)
         self.metrics.observe(reply.status, model.version, rows, seconds)
         # Every part of the line is a number or made of plain characters.
         _log.info(
@@ -154,7 +170,7 @@ class Service(FastAPI):
                 return _Reply(200, as_csv(answer), CSV, answer)
             return _Reply(200, as_json(answer, request_id), JSON, answer)
         except RequestRefused as refused:
-            return _Reply(refused.status, dump({**refused.body(), "request_id": request_id}))
+            return _Reply(refused.status, dump({**refused.body(), "request_id": request_id}), refused=refused)
         except ClientDisconnect:
             return _Reply(BAD_REQUEST, dump(nothing_sent().body()))
         except TooBusy:
@@ -164,6 +180,17 @@ class Service(FastAPI):
         except Exception as error:  # noqa: BLE001 - the model's own code may raise anything; the service goes on
             _log_failure(error, request_id)
             return _failure(FAILED, "The model failed on this request; the log has the place.", request_id)
+
+    def _count(self, counter: RequestCounter, reply: _Reply, digest: str) -> None:
+        """Count a call for the monitor: what was answered, and what a client has to repair."""
+        if reply.answer is not None:
+            counter.answered(digest)
+        elif reply.refused is not None and reply.refused.status in BROKEN:
+            counter.refused(digest, reply.refused.rules(self._columns))
+
+    @property
+    def _columns(self) -> frozenset[str]:
+        return frozenset(column.name for column in self.answering.endpoint.schema.features)
 
     async def _answer(self, call: Call) -> Answer:
         """The answer: here where it takes milliseconds, else in a thread with a time limit. Raises TooBusy, TookTooLong."""

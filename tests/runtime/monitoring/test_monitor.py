@@ -7,6 +7,8 @@ import datetime as dt
 import json
 import re
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,12 +19,15 @@ import pytest
 from ai_factory_runtime.base.errors import DataUnreadable, NotApproved, NothingDeployed
 from ai_factory_runtime.base.project import Project
 from ai_factory_runtime.base.refusals import BatchUnusable, NothingCaptured
-from ai_factory_runtime.monitoring.monitor import MonitorResult, monitor
-from ai_factory_runtime.monitoring.retraining import decision_for
+from ai_factory_runtime.monitoring.monitor import MonitorResult, _new_folder, monitor
+from ai_factory_runtime.monitoring.retraining import asked_for, decision_for
+from ai_factory_runtime.monitoring.verdicts import verdicts
 from ai_factory_runtime.releases.stages import deploy
 from ai_factory_runtime.serving.server import create_app
-from ai_factory_spec.usecase import Retraining
+from ai_factory_spec.errors import EXIT_CHECKS_FAILED
+from ai_factory_spec.usecase import Pii, Retraining
 from fastapi.testclient import TestClient
+from helpers_monitoring import with_monitoring
 from helpers_serving import CALLED, SPEND, as_records, make_deployed, make_package, make_rows
 
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
@@ -104,29 +109,114 @@ def test_quality_is_judged_for_every_task(tmp_path: Path, task: str) -> None:
     assert not result.report.drifted_columns
 
 
-def test_rows_that_break_the_contract_are_data_but_get_no_prediction(project: Project) -> None:
+def test_rows_that_break_the_contract_are_schema_drift_and_no_missing_values(project: Project) -> None:
     rows = unlabelled(make_rows(500, seed=50))
     rows["plan"] = rows["plan"].where(rows.index % 10 != 0, "silver")
     result = look(project, rows)
+    assert result.kinds == ("schema",)
     assert result.window.skipped == 50
+    (rule,) = result.findings.schema.violations
+    assert (rule.column, rule.count, rule.examples, rule.rows) == ("plan", 50, ("'silver'",), (0, 10, 20, 30, 40))
     plan = next(c for c in result.report.columns if c.name == "plan")
-    assert plan.unseen == ("silver",)
-    assert plan.drifted
+    assert plan.current_missing == 0
+    assert plan.unseen == ()
     assert result.report.predictions
+    assert "break the data contract" in result.page.read_text(encoding="utf-8")
 
 
-def test_a_column_that_is_gone_is_drift_by_missing_values(project: Project) -> None:
-    result = look(project, unlabelled(make_rows(500, seed=50)).drop(columns=[SPEND]))
-    spend = next(c for c in result.report.columns if c.name == SPEND)
-    assert {f.statistic for f in spend.findings if f.drifted} == {"missing"}
-    assert spend.current_missing == 1
+@pytest.mark.parametrize("gone", [SPEND, "age"], ids=["may be empty", "must be there"])
+def test_a_column_that_is_gone_breaks_the_schema_and_is_not_compared(project: Project, gone: str) -> None:
+    result = look(project, unlabelled(make_rows(500, seed=50)).drop(columns=[gone]))
+    assert result.kinds == ("schema",)
+    assert [str(v) for v in result.findings.schema.violations] == [f"{gone!r} is missing from the table (500 rows)"]
+    assert {c.name for c in result.report.columns} - {c.name for c in result.report.compared_columns} == {gone}
 
 
 def test_a_window_of_bad_rows_alone_is_reported_without_predictions(project: Project) -> None:
     result = look(project, make_rows(100, seed=1).assign(plan="silver"))
-    assert result.window.skipped == 100
+    assert result.window.skipped == result.window.true_values == 100
     assert result.report.predictions == ()
-    assert drifted_columns(result) == ["plan"]
+    assert result.kinds == ("schema",)
+    said = {v.kind: v.said for v in verdicts(result)}
+    assert said["quality"] == "100 true values have arrived, but their rows break the data contract and got no answer"
+    assert "1 not compared" in said["data"]
+
+
+def test_a_damaged_feed_is_told_and_asks_for_no_retraining(project: Project) -> None:
+    """Decimal commas throughout, from a spreadsheet of another country: nothing of it may be learned."""
+    watched = with_monitoring(project, notify=[{"kind": "file", "path": "notices.jsonl"}])
+    rows = make_rows(300, seed=50).assign(age=lambda f: f["age"].astype(str) + ",5")
+    result = look(watched, rows)
+    assert result.kinds == ("schema",)
+    assert not result.retraining.due
+    assert "repair their source first" in result.retraining.because
+    assert asked_for(watched, "dev") is None
+    notice = json.loads((project.root / "notices.jsonl").read_text(encoding="utf-8"))
+    assert "'age' is not a whole number in 300 rows" in notice["text"]
+    assert ",5" not in notice["text"], "no value leaves with a notice"
+    assert notice["facts"]["rows_skipped"] == 300
+    document = json.loads(result.document.read_text(encoding="utf-8"))
+    assert document["schema"]["rows"]["broken"] == 300
+    assert document["schema"]["severity"] > 1
+    page = result.page.read_text(encoding="utf-8")
+    assert "What breaks the data contract" in page
+    assert ",5&#39;" in page
+    assert "Drift in the schema." in page
+
+
+def test_damage_holds_back_whatever_else_moved(project: Project) -> None:
+    rows = make_rows(300, seed=50).assign(plan="gold")
+    rows["age"] = rows["age"].where(rows.index % 5 != 0, 500)
+    result = look(project, rows)
+    assert {"schema", "data"} <= set(result.kinds)
+    assert not result.retraining.due
+
+
+def test_a_few_broken_rows_are_named_and_are_no_drift(project: Project) -> None:
+    rows = unlabelled(make_rows(500, seed=50))
+    rows.loc[7, "age"] = 130
+    result = look(project, rows)
+    assert result.kinds == ()
+    assert result.window.skipped == 1
+    assert [str(v) for v in result.findings.schema.violations] == ["'age' is more than 120 (1 row, e.g. 130.0; row 7)"]
+
+
+def test_a_broken_schema_is_seen_in_a_window_too_small_for_anything_else(project: Project) -> None:
+    result = look(project, make_rows(10, seed=50).assign(plan="silver"))
+    assert result.report.too_small
+    assert result.kinds == ("schema",)
+
+
+def test_values_of_personal_data_are_not_shown_where_they_break_a_rule(project: Project) -> None:
+    data = project.usecase.data
+    hidden = data.model_copy(update={"pii": (*data.pii, Pii(column="plan", kind="other", action="hash"))})
+    private = dataclasses.replace(project, usecase=project.usecase.model_copy(update={"data": hidden}))
+    result = look(private, unlabelled(make_rows(100, seed=50)).assign(plan="silver"))
+    assert result.kinds == ("schema",)
+    assert "silver" not in result.page.read_text(encoding="utf-8")
+    assert "silver" not in result.document.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_batch_without_rows_is_an_error_and_no_quiet_day(project: Project, tmp_path: Path, suffix: str) -> None:
+    nothing = make_rows(10, seed=50).head(0)
+    source = tmp_path / f"empty.{suffix}"
+    nothing.to_csv(source, index=False) if suffix == "csv" else nothing.to_parquet(source)
+    with pytest.raises(BatchUnusable, match="it has no rows") as refused:
+        monitor(project, source, "dev")
+    assert refused.value.exit_code == EXIT_CHECKS_FAILED
+    assert not project.reports.exists()
+
+
+def test_a_folder_is_monitored_as_it_is_scored(project: Project, tmp_path: Path) -> None:
+    rows, parts = unlabelled(make_rows(500, seed=50)), tmp_path / "parts"
+    parts.mkdir()
+    rows.head(200).to_csv(parts / "a.csv", index=False)
+    rows.tail(300).to_parquet(parts / "b.parquet")
+    whole = look(project, rows)
+    result = monitor(project, parts, "dev", now=NOW)
+    assert result.window.rows == 500
+    assert result.report == whole.report
 
 
 def test_a_window_too_small_is_said_to_be_and_asks_for_nothing(project: Project) -> None:
@@ -301,10 +391,23 @@ def test_each_report_has_a_folder_of_its_own(project: Project) -> None:
     assert len({look(project, rows).page for _ in range(3)}) == 3
 
 
+def test_looks_that_begin_in_the_same_second_never_share_a_folder(tmp_path: Path) -> None:
+    """All at once, as from a schedule and a person: each finds a folder that is empty and its own."""
+    everybody = threading.Barrier(8)
+
+    def begin(_: int) -> Path:
+        everybody.wait(10)
+        return _new_folder(tmp_path / "dev", NOW)
+
+    with ThreadPoolExecutor(8) as looks:
+        folders = list(looks.map(begin, range(8)))
+    assert len(set(folders)) == 8
+
+
 @pytest.mark.parametrize(
     "values",
-    [np.full(200, 40), np.full(200, np.nan), np.where(np.arange(200) % 2 == 0, 0, 120)],
-    ids=["constant", "missing", "two values"],
+    [np.full(200, 40), np.where(np.arange(200) % 2 == 0, 0, 120)],
+    ids=["constant", "two values"],
 )
 def test_an_odd_column_still_gives_a_report(project: Project, values: Any) -> None:
     rows = unlabelled(make_rows(200, seed=50)).assign(age=values)

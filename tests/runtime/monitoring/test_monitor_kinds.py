@@ -1,4 +1,4 @@
-"""The five kinds of drift, each really made to happen and told apart from the others; news is told once."""
+"""The six kinds of drift, each really made to happen and told apart from the others; news is told once."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ai_factory_runtime.base.refusals import NothingCaptured
 from ai_factory_runtime.monitoring.monitor import KINDS, MonitorResult, monitor
 from ai_factory_runtime.monitoring.verdicts import reading, verdicts
 from ai_factory_runtime.serving.server import create_app
+from ai_factory_spec.usecase import Column
 from fastapi.testclient import TestClient
 from helpers_monitoring import CODE, NOW, make_watched, unlabelled, webhook, with_monitoring
 from helpers_serving import as_records, make_rows
@@ -52,6 +53,23 @@ def changed_midway(rows: pd.DataFrame) -> pd.DataFrame:
     return flipped(rows, which)
 
 
+def timed(project: Project) -> Project:
+    """The project whose rows say when they were asked."""
+    data = project.usecase.data
+    contract = data.contract.model_copy(
+        update={"columns": (*data.contract.columns, Column(name="asked", type="datetime"))}
+    )
+    usecase = project.usecase.model_copy(
+        update={"data": data.model_copy(update={"contract": contract, "time": "asked"})}
+    )
+    return dataclasses.replace(project, usecase=usecase)
+
+
+def asked(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows that came one an hour."""
+    return rows.assign(asked=pd.date_range("2026-01-01", periods=len(rows), freq="h"))
+
+
 def said(result: MonitorResult) -> dict[str, str]:
     return {v.kind: v.answer for v in verdicts(result)}
 
@@ -72,7 +90,7 @@ def test_without_true_values_quality_and_concept_are_unknown_and_not_fine(projec
 
 
 def test_a_relation_that_changed_while_the_rows_stayed_is_concept_drift(project: Project) -> None:
-    result = look(project, changed_midway(make_rows(2000, seed=50)))
+    result = look(timed(project), asked(changed_midway(make_rows(2000, seed=50))))
     assert "concept" in result.kinds
     assert not {"data", "predictions", "code"} & set(result.kinds)
     assert result.findings.concept is not None
@@ -94,22 +112,25 @@ def test_rows_that_moved_to_harder_places_are_data_drift_and_no_concept_drift(pr
 
 
 def test_rows_are_judged_in_the_order_of_time_and_not_of_the_file(project: Project) -> None:
-    """Shuffled rows hide a change in time, unless the time column says what came when."""
-    from ai_factory_spec.usecase import Column
-
-    rows = changed_midway(make_rows(2000, seed=50)).assign(asked=pd.date_range("2026-01-01", periods=2000, freq="h"))
-    mixed = rows.sample(frac=1.0, random_state=1)
-    data = project.usecase.data
-    contract = data.contract.model_copy(
-        update={"columns": (*data.contract.columns, Column(name="asked", type="datetime"))}
-    )
-    timed = project.usecase.model_copy(update={"data": data.model_copy(update={"contract": contract, "time": "asked"})})
-    ordered = look(dataclasses.replace(project, usecase=timed), mixed)
+    mixed = asked(changed_midway(make_rows(2000, seed=50))).sample(frac=1.0, random_state=1)
+    ordered = look(timed(project), mixed)
     assert ordered.findings.concept is not None
     assert 800 <= (ordered.findings.concept.changed_at or 0) <= 1200
-    unordered = look(project, mixed)
-    assert unordered.findings.concept is not None
-    assert all(s.change is None for s in unordered.findings.concept.shifts)
+
+
+def test_a_sorted_file_without_times_has_no_change_on_its_way(project: Project) -> None:
+    """All "no" first, then all "yes": as a file is sorted, not as the world changed. Its level is judged, and it says so."""
+    rows = make_rows(2000, seed=50).sort_values("churned", kind="stable")
+    result = look(project, rows)
+    assert result.kinds == ()
+    assert result.findings.concept is not None
+    assert not result.findings.concept.ordered
+    assert "no change within the window was looked for" in {v.kind: v.said for v in verdicts(result)}["concept"]
+    assert "Errors over time" not in result.page.read_text(encoding="utf-8")
+    unreadable = look(timed(project), rows.assign(asked="some day"))
+    assert unreadable.findings.concept is not None
+    assert not unreadable.findings.concept.ordered
+    assert "concept" in look(project, flipped(rows, np.random.default_rng(0).random(2000) < 0.2)).kinds
 
 
 def test_code_that_is_not_the_models_is_code_drift_and_nothing_else(project: Project) -> None:
@@ -133,6 +154,7 @@ def test_code_drift_is_seen_in_a_window_too_small_for_anything_else(project: Pro
     ("kinds", "says"),
     [
         ((), ""),
+        (("schema", "data", "concept"), "repair their source or the client"),
         (("concept",), "train on newer rows"),
         (("data", "concept"), "repair the source"),
         (("data", "quality"), "as it expects itself"),

@@ -15,8 +15,9 @@ import pytest
 from ai_factory_runtime.base.project import Project
 from ai_factory_runtime.model_package.package import ModelPackage
 from ai_factory_runtime.monitoring.capture import read_captures
+from ai_factory_runtime.monitoring.request_counts import read_counts
 from ai_factory_runtime.releases.stages import load_deployed
-from ai_factory_runtime.serving.endpoint_capture import CONVERTED, convert
+from ai_factory_runtime.serving.endpoint_capture import CONVERTED, REFUSED, convert
 from ai_factory_runtime.serving.server import create_app
 from fastapi.testclient import TestClient
 from helpers_serving import as_records, make_deployed, make_rows
@@ -106,7 +107,24 @@ def test_what_cannot_be_told_apart_is_counted_and_passed_over(
     counts = convert(store(tmp_path / "s3", *records), tmp_path / "to", package.signature, project.usecase)
     assert sum(counts.values()) == 4
     assert CONVERTED not in counts
-    assert not (tmp_path / "to").exists()
+    assert not list((tmp_path / "to").glob("*.jsonl"))
+
+
+def test_what_the_service_refused_is_counted_by_its_rules_for_the_monitor(
+    project: Project, package: ModelPackage, tmp_path: Path
+) -> None:
+    good = body(project, make_rows(3, seed=7))
+    records = [
+        exchange(project, good),
+        *(exchange(project, good.replace('"plan"', name)) for name in ('"Erika"', '"x"')),
+    ]
+    counts = convert(store(tmp_path / "s3", *records), tmp_path / "to", package.signature, project.usecase)
+    assert counts == {CONVERTED: 1, REFUSED: 2}
+    found = read_counts(tmp_path / "to", package.digest)
+    assert found is not None
+    assert (found.answered, found.refused) == (1, 2)
+    assert found.rules[("plan", "has no value")] == 2
+    assert "Erika" not in "".join(p.read_text(encoding="utf-8") for p in (tmp_path / "to").iterdir())
 
 
 def test_the_job_starts_it_as_a_module(project: Project, package: ModelPackage, tmp_path: Path) -> None:
