@@ -67,7 +67,7 @@ def monitoring(
 ) -> Script:
     """Look for drift in what the endpoint captured, or in the rows that were scored, and publish the answer as metrics.
 
-    Drift is an answer, not a failure: exit code 3 becomes the metric `drift` = 1. Any other code fails the job, so a
+    Drift is an answer, not a failure: exit code 3 becomes a metric (`drift_metrics`). Any other code fails the job, so a
     monitor that cannot look is never mistaken for one that found nothing. Without rows there is no metric. `labelled`: true
     values come along. Nobody is notified from here, where there is no network: the metric's alarm does it.
     """
@@ -95,7 +95,7 @@ def _captured_rows(stage: str) -> tuple[str, ...]:
     folder = f"artifacts/captures/{stage}"
     return (
         f"python -m ai_factory_runtime.serving.endpoint_capture {INPUT}/rows {folder};",
-        f"if ls {folder}/*.jsonl >/dev/null 2>&1; then look; fi;",
+        f"if ls {folder}/*.json* >/dev/null 2>&1; then look; fi;",  # captures, or the counts of requests that were refused
     )
 
 

@@ -172,6 +172,7 @@ def test_one_table_that_cannot_be_scored_fails_the_job(container: Container) -> 
 
 
 EMPTY = """'{"too_small": false, "predictions": []}'"""
+CAPTURED = monitoring("churn", "dev", project="churn", namespace="AIFactory", captured=True)
 MONITOR = monitoring("churn", "dev", project="churn", namespace="AIFactory", captured=False)
 
 
@@ -275,11 +276,18 @@ def test_without_rows_there_is_no_answer(container: Container) -> None:
 def test_captured_requests_are_converted_and_looked_at(container: Container) -> None:
     container.python('mkdir -p "$4"; echo {} > "$4/endpoint.jsonl"')
     container.program("churn", "mkdir -p artifacts/reports; exit 3")
-    done = container.run(monitoring("churn", "dev", project="churn", namespace="AIFactory", captured=True))
+    done = container.run(CAPTURED)
     assert done.returncode == 0, done.stderr
     assert container.calls[0].startswith("python -m ai_factory_runtime.serving.endpoint_capture")
     assert container.calls[1] == "churn monitor --stage dev --no-notify"
     assert metric(done.stdout)["drift"] == 1
+
+
+def test_requests_that_were_all_refused_are_looked_at_too(container: Container) -> None:
+    container.python('mkdir -p "$4"; echo {} > "$4/endpoint.counts.json"')
+    container.program("churn", "mkdir -p artifacts/reports")
+    assert container.run(CAPTURED).returncode == 0
+    assert container.calls[1] == "churn monitor --stage dev --no-notify"
 
 
 def test_true_values_come_along_where_there_are_some(container: Container) -> None:
@@ -295,5 +303,5 @@ def test_true_values_come_along_where_there_are_some(container: Container) -> No
 def test_an_endpoint_that_nobody_asked_is_not_reported_as_drifting_or_broken(container: Container) -> None:
     container.python("exit 0")
     container.program("churn", "exit 1")
-    done = container.run(monitoring("churn", "dev", project="churn", namespace="AIFactory", captured=True))
+    done = container.run(CAPTURED)
     assert (done.returncode, done.stdout) == (0, "no rows to look at\n")
