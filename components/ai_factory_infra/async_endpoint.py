@@ -4,8 +4,8 @@ Whoever asks puts a request under `requests` and names it to InvokeEndpointAsync
 under `results`, and one of two topics says so. A version that answers badly is taken back, as with a real-time endpoint.
 What SageMaker does not do here: a second version beside the first, capture of requests (they lie in S3 anyway).
 Costs when idle: nothing where `instances` is 0, else its machines, by the hour; what is stored.
-Limits: 1 GB and an hour for a request, 63 characters for a name, 1 to 10 rollback alarms; from zero machines the first answer
-takes minutes. AWS: "Asynchronous inference", "Autoscale an asynchronous endpoint".
+Limits: 1 GB and an hour for a request (100 MiB and 15 minutes unless `environment` says more), 63 characters for a name, 1 to
+10 rollback alarms; from zero machines the first answer takes minutes. AWS: "Asynchronous inference", "Autoscale an asynchronous endpoint".
 """
 
 from __future__ import annotations
@@ -41,6 +41,10 @@ from ai_factory_infra.metric_alarms import metric_alarm
 from ai_factory_infra.policies import Folder, Statement, uri
 from ai_factory_infra.problems import Problems, is_known
 
+# What the container may be sent and how long it may take. SageMaker would send 1 GB, which no machine should read twice at
+# once without having been chosen for it, and waits 15 minutes for an answer unless the caller says otherwise.
+LARGE = {"AI_FACTORY_MAX_BODY_MB": "100", "AI_FACTORY_REQUEST_SECONDS": "900"}
+REQUESTS_AT_ONCE = 4
 ANSWERS, FAILURES = "answers/", "failures/"
 # Each of these loses a request or an answer while the model itself is well, so no 5XX tells.
 LOST = ("RequestDownloadFailures", "ResponseUploadFailures", "NotificationFailures", "ExpiredRequests")
@@ -51,7 +55,8 @@ class AsyncEndpointArgs(MachineEndpointArgs):
 
     `instances` 0 (the default) lets all machines go while nobody asks. `backlog_per_instance`: requests waiting for each
     machine before another comes. `max_wait_seconds`: the age of the oldest request from which people are told.
-    `requests_at_once`: sent to a machine's container together; SageMaker chooses where it is absent.
+    `requests_at_once`: sent to a machine's container together, 4 by default: it reads two and lets three wait, as long as
+    bodies may be large. `environment` may say otherwise than 100 MiB for a body and 900 s for a call.
     `success_topic_arn`, `error_topic_arn`: topics that exist, two different ones; one is made for each that is absent.
     """
 
@@ -177,13 +182,12 @@ class AsyncEndpoint(pulumi.ComponentResource):
     def _configuration(self, model: aws.sagemaker.Model) -> aws.sagemaker.EndpointConfiguration:
         args = self._args
         results = uri(args["results"])
-        at_once = args.get("requests_at_once")
         return aws.sagemaker.EndpointConfiguration(
             self._name,
             kms_key_arn=volume_key(args),
             production_variants=[machines(args, model)],
             async_inference_config={
-                "client_config": {"max_concurrent_invocations_per_instance": at_once} if at_once else None,
+                "client_config": {"max_concurrent_invocations_per_instance": args["requests_at_once"]},
                 "output_config": {
                     "s3_output_path": results.apply(lambda u: u + ANSWERS),
                     "s3_failure_path": results.apply(lambda u: u + FAILURES),
@@ -199,9 +203,14 @@ class AsyncEndpoint(pulumi.ComponentResource):
 
 
 def with_defaults(args: AsyncEndpointArgs) -> AsyncEndpointArgs:
-    """The inputs with the range of machines written out: none while idle, one while asked."""
+    """The inputs with what is not said: no machine while idle, one while asked, and a container told of large requests."""
     low = args.get("instances", 0)
-    return args | {"instances": low, "max_instances": args.get("max_instances", max(1, low))}
+    return args | {
+        "instances": low,
+        "max_instances": args.get("max_instances", max(1, low)),
+        "requests_at_once": args.get("requests_at_once", REQUESTS_AT_ONCE),
+        "environment": LARGE | dict(args.get("environment", {})),
+    }
 
 
 def check(name: str, args: AsyncEndpointArgs) -> None:
@@ -217,6 +226,5 @@ def check(name: str, args: AsyncEndpointArgs) -> None:
     )
     problems.between("backlog_per_instance", args.get("backlog_per_instance", 5), 1, 10_000, unit="requests")
     problems.between("max_wait_seconds", args.get("max_wait_seconds", 900), 60, 6 * 3600, unit="s")
-    if "requests_at_once" in args:
-        problems.between("requests_at_once", args["requests_at_once"], 1, 1000, unit="requests")
+    problems.between("requests_at_once", args.get("requests_at_once", REQUESTS_AT_ONCE), 1, 1000, unit="requests")
     problems.stop()

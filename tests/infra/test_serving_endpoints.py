@@ -16,6 +16,8 @@ from ai_factory_infra.regions import SAGEMAKER, SERVERLESS, lacks
 from ai_factory_infra.rollout import FITTING, STRATEGIES, Rollout
 from ai_factory_infra.serverless_endpoint import ServerlessEndpoint
 from ai_factory_infra.testing import Registered, run_resources
+from ai_factory_runtime.serving.limits import USUAL
+from ai_factory_runtime.serving.settings import read_settings
 from botocore.session import get_session
 
 ARN = "arn:aws:x:eu-west-1:123456789012:y"
@@ -233,6 +235,27 @@ def test_people_are_told_of_requests_that_wait_or_are_lost() -> None:
     assert counted == {"RequestDownloadFailures", "ResponseUploadFailures", "NotificationFailures", "ExpiredRequests"}
     (total,) = [q for q in lost["metricQueries"] if q.get("returnData")]
     assert total["expression"] == "FILL(m0, 0) + FILL(m1, 0) + FILL(m2, 0) + FILL(m3, 0)"
+
+
+def test_the_container_of_a_queue_is_told_to_take_large_requests_in_words_that_it_understands() -> None:
+    """What the stack says is what the service reads: a request that SageMaker sends is not refused for its size."""
+    told = made("async").only(MODEL).inputs["primaryContainer"]["environment"]
+    limits = read_settings(told).limits
+    assert (limits.body, limits.seconds) == (100 * 1024 * 1024, 900)
+    assert limits.rows > 100_000
+    sent = made("async").only(CONFIGURATION).inputs["asyncInferenceConfig"]["clientConfig"]
+    assert sent["maxConcurrentInvocationsPerInstance"] <= limits.threads + limits.waiting
+    for other in ("realtime", "serverless"):
+        usual = read_settings(made(other).only(MODEL).inputs["primaryContainer"]["environment"]).limits
+        assert usual == USUAL
+
+
+def test_who_knows_the_machine_may_say_otherwise_of_large_requests() -> None:
+    found = made("async", environment={"AI_FACTORY_MAX_BODY_MB": "1024"}, requests_at_once=1)
+    told = found.only(MODEL).inputs["primaryContainer"]["environment"]
+    assert (told["AI_FACTORY_MAX_BODY_MB"], told["AI_FACTORY_REQUEST_SECONDS"]) == ("1024", "900")
+    sent = found.only(CONFIGURATION).inputs["asyncInferenceConfig"]["clientConfig"]
+    assert sent["maxConcurrentInvocationsPerInstance"] == 1
 
 
 def test_the_role_of_a_queue_reads_requests_writes_results_and_tells_two_topics() -> None:
