@@ -55,8 +55,7 @@ class AsyncEndpointArgs(MachineEndpointArgs):
 
     `instances` 0 (the default) lets all machines go while nobody asks. `backlog_per_instance`: requests waiting for each
     machine before another comes. `max_wait_seconds`: the age of the oldest request from which people are told.
-    `requests_at_once`: sent to a machine's container together, 4 by default: it reads two and lets three wait, as long as
-    bodies may be large. `environment` may say otherwise than 100 MiB for a body and 900 s for a call.
+    `requests_at_once`: sent to a machine's container together, 4 by default: of large ones it reads two and lets three wait.
     `success_topic_arn`, `error_topic_arn`: topics that exist, two different ones; one is made for each that is absent.
     """
 
