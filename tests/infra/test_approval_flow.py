@@ -316,6 +316,12 @@ def test_a_change_while_it_is_released_is_seen_before_aws_tells_of_it() -> None:
     assert RELEASED not in package.play(approves(), confirms(), Change(730, CARL, metadata={"note": "x"}))
 
 
+def test_a_name_that_is_not_its_writers_is_seen_before_aws_tells_of_it() -> None:
+    package = SageMaker(late=400)
+    assert package.play(approves(), confirms(BEN, at=990, name="anna"))[-1] == TAKEN_BACK
+    assert package.said[-1]["Detail"]["because"] == "the second person's name was not written by them"
+
+
 def test_a_change_after_the_release_asks_two_persons_again() -> None:
     package = SageMaker()
     again = [Change(3000, CARL, metadata={"note": "x"}), confirms(ANNA, at=4000)]
