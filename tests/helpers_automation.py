@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -76,3 +77,57 @@ def command(*arguments: str, cwd: Path, path: str, **environment: str) -> subpro
         capture_output=True,
         check=False,
     )
+
+
+A_PULUMI = """
+import json, signal, sys, time
+from pathlib import Path
+
+here = Path(__file__).parent
+asked = [a for a in sys.argv[1:] if a != "--non-interactive"]
+state = json.loads((here / "state").read_text())
+targets = [r for r in state if r["type"] == "aws:appautoscaling/target:Target"]
+with (here / "calls").open("a") as calls:
+    calls.write(" ".join(a for a in asked if not a.startswith("/")) + "\\n")
+if asked[0] == "version":
+    print("v3.150.0")
+elif asked[:2] == ["stack", "export"]:
+    print(json.dumps({"version": 3, "deployment": {"resources": state}}))
+elif asked[:2] == ["stack", "output"]:
+    print("{}")
+elif asked[:2] == ["stack", "history"]:
+    done = {"kind": "update", "startTime": "2026-01-01T00:00:00.000Z", "message": "", "environment": {}, "config": {}}
+    print(json.dumps([done | {"result": "succeeded"}]))
+elif asked[0] == "preview":
+    events = Path(asked[asked.index("--event-log") + 1])
+    steps = json.loads((here / "plan").read_text())
+    said = [{"resourcePreEvent": {"metadata": s, "planning": True}} for s in steps]
+    said.append({"summaryEvent": {"maybeCorrupt": False, "durationSeconds": 1, "resourceChanges": {}, "PolicyPacks": {}}})
+    events.write_text("".join(json.dumps(s) + "\\n" for s in said))
+elif asked[0] == "destroy" and "--target" in asked:
+    gone = asked[asked.index("--target") + 1]
+    (here / "state").write_text(json.dumps([r for r in state if r["urn"] != gone]))
+elif asked[0] == "up" and (here / "sleeps").exists():
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(255))
+    time.sleep(60)
+elif asked[0] == "up" and targets:
+    sys.exit("ValidationException: UpdateEndpoint: a scalable target is registered for the variant")
+elif asked[0] == "up":
+    (here / "state").write_text((here / "after").read_text())
+"""
+
+
+def pulumi_that_acts(
+    folder: Path, state: Sequence[Mapping[str, object]] = (), plan: Sequence[Mapping[str, object]] = ()
+) -> Path:
+    """A `pulumi` with a state and a plan, whose AWS refuses `up` while the state has a scalable target.
+
+    `up` puts the state back as it was given. With a file `sleeps` beside it, `up` waits for Ctrl-C. Returns what it was asked.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, value in {"state": state, "after": state, "plan": plan}.items():
+        (folder / name).write_text(json.dumps(value), encoding="utf-8")
+    program = folder / "pulumi"
+    program.write_text(f"#!{sys.executable}\n{A_PULUMI}", encoding="utf-8")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    return folder / "calls"

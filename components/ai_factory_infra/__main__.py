@@ -32,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _run(asked)
     except FactoryError as error:
         return tell(error)
-    except KeyboardInterrupt:  # between two operations: one that changes something is waited for
-        print("Stopped. Nothing was under way.", file=sys.stderr)  # noqa: T201
+    except KeyboardInterrupt as stopped:  # an operation that changes something was waited for, and says so
+        print(str(stopped) or "Stopped. Nothing was under way.", file=sys.stderr)  # noqa: T201
         return STOPPED
     return EXIT_OK
 

@@ -11,6 +11,7 @@ InfraError
 ├── UpdateFailed          a preview, update or destruction failed
 ├── EndpointRolledBack    the endpoint does not run what was rolled out
 ├── NotConfirmed          a change that nobody said yes to
+├── ProgramRefused        a program refuses its settings, or a component its inputs
 ├── PriceTableInvalid     the price table cannot be read
 ├── RehearsalRefused      a rehearsal that could reach a real account, or lacks its emulator
 └── RehearsalFailed       a rehearsal in which a program, not the emulator, fell short
@@ -179,6 +180,19 @@ class NotConfirmed(InfraError):
     def __init__(self, *, verb: str, stack: str, asked: bool) -> None:
         why = "you did not say yes" if asked else "there is nobody to ask (no terminal)"
         super().__init__(f"{stack}: {verb} was not begun, because {why}.", hint="YES=1 goes on without asking.")
+
+
+class ProgramRefused(InfraError):
+    """Programs refuse their settings, or components their inputs. Nothing was made. All of them at once."""
+
+    slug = "program-refused"
+
+    def __init__(self, *, refused: Sequence[tuple[str, str]]) -> None:
+        lines = "\n".join(f"  {stack}: {line}" for stack, said in refused for line in said.splitlines())
+        super().__init__(
+            f"Nothing was made or changed, because of what the programs refuse:\n{lines}",
+            hint="Correct infra/STACK/Pulumi.<stage>.yaml (or the program), then run the same command again.",
+        )
 
 
 class PriceTableInvalid(InfraError):

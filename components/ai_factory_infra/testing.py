@@ -56,6 +56,7 @@ class Registration:
     ignore_changes: tuple[str, ...]
     dependencies: frozenset[str]
     aliases: frozenset[str] = frozenset()
+    by_provider: bool = True  # a provider makes it; not a component of the program's own
 
 
 @dataclass(slots=True)
@@ -129,6 +130,7 @@ class _Monitor(mocks.MockMonitor):
                     ignore_changes=tuple(request.ignoreChanges),
                     dependencies=frozenset(depends),
                     aliases=frozenset(alias.urn for alias in request.aliases if alias.urn),
+                    by_provider=request.custom or request.remote,
                 )
             )
         return answer

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +16,7 @@ import boto3
 import pytest
 import yaml
 from ai_factory_infra.automation.programs import programs
+from ai_factory_infra.automation.trial import tried
 from ai_factory_infra.errors import RehearsalRefused
 from ai_factory_infra.rehearsal import copies, diagram, guard, report
 from ai_factory_infra.rehearsal import emulator as emulators
@@ -17,7 +25,7 @@ from ai_factory_infra.rehearsal.emulator import Call
 from ai_factory_infra.rehearsal.record import Failed, Made, Record, StackRecord
 from ai_factory_infra.testing import run_program
 from botocore.exceptions import ClientError
-from helpers_automation import write_programs
+from helpers_automation import command, pulumi_that_acts, pulumi_that_counts, write_programs
 from helpers_infra import rendered
 
 ADDRESS = "http://127.0.0.1:5000"
@@ -54,6 +62,121 @@ def test_the_stacks_of_a_generated_repository_are_not_refused() -> None:
     guard.refuse_what_is_real(programs(rendered() / "infra", "dev"))
 
 
+GITHUB = """
+import pulumi
+
+class Repository(pulumi.CustomResource):
+    def __init__(self):
+        super().__init__("github:index/repository:Repository", "mine", {})
+
+Repository()
+"""
+DYNAMIC = """
+import pulumi
+from pulumi import dynamic
+
+class Anything(dynamic.ResourceProvider):
+    pass
+
+class Thing(dynamic.Resource):
+    pass
+
+Thing(Anything(), "mine", {})
+"""
+HARMLESS = """
+import pulumi
+
+class Mine(pulumi.ComponentResource):
+    def __init__(self):
+        super().__init__("acme:index:Mine", "mine")
+
+Mine()
+pulumi.CustomResource("random:index/randomId:RandomId", "id", {"byteLength": 4})
+"""
+
+
+def judged(tmp_path: Path, source: str) -> None:
+    """The guard's look at one program of this source."""
+    infra = write_programs(tmp_path, reads={"mine": ()})
+    (infra / "mine" / "__main__.py").write_text(source, encoding="utf-8")
+    found = programs(infra, "dev")
+    guard.refuse_other_providers(found, list(tried(found)))
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (GITHUB, "mine: the provider github makes real things"),
+        (DYNAMIC, "mine: the provider pulumi-python makes real things"),
+        ("if False:\n    import pulumi_databricks as bricks\n", "mine: the provider databricks makes real things"),
+        ("if False:\n    from pulumi_azure_native import web\n", "mine: the provider azure-native makes real things"),
+        ("raise OSError('no answer')\n", "what it makes could not be looked at: OSError: no answer"),
+    ],
+    ids=["registered", "dynamic", "imported", "imported from", "not to be seen"],
+)
+def test_a_program_that_could_make_something_elsewhere_is_refused(tmp_path: Path, source: str, said: str) -> None:
+    with pytest.raises(RehearsalRefused, match=re.escape(said)):
+        judged(tmp_path, source)
+
+
+def test_a_component_of_ones_own_and_what_reaches_nothing_are_rehearsed(tmp_path: Path) -> None:
+    judged(tmp_path, HARMLESS)
+
+
+def test_every_stack_of_a_generated_repository_makes_things_of_aws_only() -> None:
+    found = programs(rendered() / "infra", "dev")
+    guard.refuse_other_providers(found, list(tried(found)))
+
+
+@pytest.mark.slow
+def test_another_provider_is_refused_before_pulumi_is_asked_for_anything(tmp_path: Path) -> None:
+    infra = write_programs(tmp_path / "infra", reads={"mine": ()})
+    (infra / "mine" / "__main__.py").write_text(GITHUB, encoding="utf-8")
+    calls = pulumi_that_counts(tmp_path / "bin")
+    done = command("rehearse", cwd=tmp_path, path=str(tmp_path / "bin"), GITHUB_TOKEN="real")
+    assert done.returncode == 1
+    assert "the provider github makes real things" in done.stderr
+    assert calls.read_text(encoding="utf-8").split() == ["version"]
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_rehearsal_and_leaves_nothing(tmp_path: Path) -> None:
+    infra = write_programs(tmp_path / "infra", reads={"ant": (), "bee": ()})
+    for name in ("ant", "bee"):
+        (infra / name / "__main__.py").write_text("import pulumi\n", encoding="utf-8")
+    calls = pulumi_that_acts(tmp_path / "bin")
+    (tmp_path / "bin" / "sleeps").touch()
+    (tmp_path / "tmp").mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ai_factory_infra", "rehearse"],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": str(tmp_path / "bin"), "TMPDIR": str(tmp_path / "tmp")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    until = time.monotonic() + 120
+    while time.monotonic() < until and process.poll() is None and "\nup " not in f"\n{calls_of(calls)}":
+        time.sleep(0.1)
+    time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGINT)
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == 130, out + error
+    assert "Stopped." in error
+    assert calls_of(calls).count("\nup ") == 1, "another stack was begun"
+    assert "bee: up" not in out
+    assert list((tmp_path / "tmp").glob("rehearsal-*")) == []
+    address = re.search(r"http://127\.0\.0\.1:(\d+)", out)
+    assert address
+    with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", int(address[1])), 1):
+        pass
+
+
+def calls_of(file: Path) -> str:
+    return file.read_text(encoding="utf-8") if file.exists() else ""
+
+
 def test_nothing_of_a_persons_sign_in_goes_on(tmp_path: Path) -> None:
     mine = {
         "AWS_PROFILE": "prod",
@@ -63,6 +186,11 @@ def test_nothing_of_a_persons_sign_in_goes_on(tmp_path: Path) -> None:
         "AWS_WEB_IDENTITY_TOKEN_FILE": "/real",
         "PULUMI_ACCESS_TOKEN": "pul-real",
         "PULUMI_BACKEND_URL": "s3://real",
+        "GITHUB_TOKEN": "real",
+        "DATABRICKS_TOKEN": "real",
+        "KUBECONFIG": "/real",
+        "GOOGLE_APPLICATION_CREDENTIALS": "/real",
+        "ANYTHING_ELSE": "real",
         "PATH": "/bin",
         "PULUMI_HOME": "/plugins",
     }
@@ -75,8 +203,6 @@ def test_nothing_of_a_persons_sign_in_goes_on(tmp_path: Path) -> None:
 
 
 def test_children_inherit_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
     monkeypatch.setenv("AWS_PROFILE", "prod")
     with guard.only({"PATH": "/bin"}):
         assert dict(os.environ) == {"PATH": "/bin"}

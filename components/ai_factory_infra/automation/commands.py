@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pulumi.automation import PulumiCommand
 
-from ai_factory_infra.automation import backend, identity, live_endpoint
+from ai_factory_infra.automation import backend, identity, live_endpoint, trial
 from ai_factory_infra.automation.engine import Engine, pulumi_command
 from ai_factory_infra.automation.programs import Program, chosen, programs
 from ai_factory_infra.automation.progress import Screen, Seen, in_words
-from ai_factory_infra.errors import NotConfirmed
+from ai_factory_infra.automation.scaled_variants import InTheWay, in_the_way
+from ai_factory_infra.errors import NotConfirmed, UpdateFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +29,29 @@ class Session:
     screen: Screen = field(default_factory=Screen)
     environment: Mapping[str, str] = field(default_factory=dict)
 
-    def ready(self) -> Ready:
-        """Everything that can be refused is refused here, before anything is made: program, order, account, state."""
+    def ready(self, *, makes: bool = True) -> Ready:
+        """Everything that can be refused is refused here, before anything is made: order, state, account, programs.
+
+        `makes`: the programs are run, so what they refuse counts.
+        """
         command = pulumi_command()
-        found = chosen(programs(self.infra, self.stage), self.only, self.infra)
+        every = programs(self.infra, self.stage)
+        found = chosen(every, self.only, self.infra)
         environment = {**os.environ, **self.environment}
         for program in found:
             backend.refuse_without_passphrase([program], backend.state_url(program, environment), environment)
         self._account(found)
+        if makes:
+            self._try(every, {p.stack for p in found})
         return Ready(self, command, found)
+
+    def _try(self, every: tuple[Program, ...], asked: set[str]) -> None:
+        """Run the programs without a cloud; refuse what one of those that are asked for refuses. Raises ProgramRefused."""
+        came_of = [t for t in trial.tried(every) if t.stack in asked]
+        trial.refuse(came_of)
+        for one in came_of:
+            if one.unsure:
+                self.screen.say(f"{one.stack}: could not be tried beforehand ({one.unsure}).", "yellow")
 
     def _account(self, found: tuple[Program, ...]) -> None:
         if identity.checks_itself(found):
@@ -72,7 +87,9 @@ class Ready:
 def preview(session: Session) -> None:
     """Show what `up` would change. Nothing is asked, nothing is changed."""
     for engine in session.ready().engines():
-        session.screen.say(in_words(engine.preview().counts, done=False))
+        planned = engine.preview()
+        session.screen.say(in_words(planned.counts, done=False))
+        _in_the_way(session, engine, planned)
 
 
 def up(session: Session) -> None:
@@ -80,17 +97,24 @@ def up(session: Session) -> None:
     ready = session.ready()
     for engine in ready.engines():
         engine.recover()  # before the preview: what was made meanwhile is not planned again
-        planned = _confirmed(session, engine, "update", engine.preview)
-        session.screen.say(in_words(engine.up(sum(planned.counts.values())).counts, done=True))
+        planned = engine.preview()
+        session.screen.say(in_words(planned.counts, done=False))
+        scaled = _in_the_way(session, engine, planned)
+        _confirm(session, engine, "update", planned)
+        if scaled:
+            engine.let_go([s.urn for s in scaled])
+        session.screen.say(in_words(_updated(session, engine, planned, scaled).counts, done=True))
         for told in live_endpoint.check(engine.resources(), engine.program.region):
             session.screen.say(f"{told.endpoint} runs {told.configuration}.", "green")
 
 
 def destroy(session: Session) -> None:
     """Destroy every stack, last first. What is protected stays, stops it and is named."""
-    ready = session.ready()
+    ready = session.ready(makes=False)
     for engine in ready.engines(backwards=True):
-        planned = _confirmed(session, engine, "destruction", engine.preview_destroy)
+        planned = engine.preview_destroy()
+        session.screen.say(in_words(planned.counts, done=False))
+        _confirm(session, engine, "destruction", planned)
         session.screen.say(in_words(engine.destroy(sum(planned.counts.values())).counts, done=True))
 
 
@@ -100,13 +124,31 @@ def check(session: Session) -> None:
     session.screen.say("In order: " + ", ".join(p.stack for p in ready.programs) + ".")
 
 
-def _confirmed(session: Session, engine: Engine, verb: str, look: Callable[[], Seen]) -> Seen:
-    """The preview, once somebody has said yes to it. What changes nothing needs no yes. Raises NotConfirmed."""
-    planned = look()
-    session.screen.say(in_words(planned.counts, done=False))
+def _in_the_way(session: Session, engine: Engine, planned: Seen) -> tuple[InTheWay, ...]:
+    """The autoscaling that AWS would refuse this update for; said before anybody is asked."""
+    found = in_the_way(engine.resources(), planned.planned, engine.program.region) if planned.planned else ()
+    for scaled in found:
+        session.screen.say(
+            f"{scaled}: AWS refuses that while it is scaled automatically, so its scaling is taken away first; the same "
+            "update brings it back.",
+            "yellow",
+        )
+    return found
+
+
+def _updated(session: Session, engine: Engine, planned: Seen, scaled: tuple[InTheWay, ...]) -> Seen:
+    try:
+        return engine.up(sum(planned.counts.values()))
+    except (UpdateFailed, KeyboardInterrupt):
+        for each in scaled:
+            session.screen.say(f"{each.endpoint}: {each.variant} is not scaled until an `up` goes through.", "yellow")
+        raise
+
+
+def _confirm(session: Session, engine: Engine, verb: str, planned: Seen) -> None:
+    """Return once somebody has said yes to the preview. What changes nothing needs no yes. Raises NotConfirmed."""
     if session.yes or not planned.counts:
-        return planned
+        return
     asked = sys.stdin.isatty()
     if not asked or input(f"{engine.program.stack}: go on? [y/N] ").strip().lower() not in ("y", "yes"):
         raise NotConfirmed(verb=verb, stack=engine.program.stack, asked=asked)
-    return planned

@@ -17,11 +17,12 @@ from ai_factory_infra.automation import recovery
 from ai_factory_infra.automation.backend import CLOUD, state_url
 from ai_factory_infra.automation.programs import Program
 from ai_factory_infra.automation.progress import Operation, Screen, Seen
-from ai_factory_infra.errors import PulumiMissing, StackBusy, StateUnusable, UpdateFailed
+from ai_factory_infra.errors import InfraError, PulumiMissing, StackBusy, StateUnusable, UpdateFailed
 
 Run = Callable[[Operation], Any]
 PROTECTED = 'What is protected stays: docs/provision-on-aws.md, "Take a stage down", says how it may go.'
 GO_ON = "Mend it and run the same command again: it goes on from here."
+STOPPED = "Stopped. What was under way is finished and saved; the same command goes on from there."
 
 
 def pulumi_command() -> automation.PulumiCommand:
@@ -84,6 +85,13 @@ class Engine:
         self.recover()
         run: Run = lambda on: self._stack.destroy(on_event=on.on_event)  # noqa: E731
         return self._do("destruction", run, total=total, hint=f"{PROTECTED} {GO_ON}")
+
+    def let_go(self, urns: Sequence[str]) -> Seen:
+        """Delete these and what hangs on them, nothing else; the next update makes them again. Raises UpdateFailed, StackBusy."""
+        run: Run = lambda on: self._stack.destroy(  # noqa: E731
+            on_event=on.on_event, target=list(urns), target_dependents=True
+        )
+        return self._do("taking autoscaling away", run, total=len(urns))
 
     def unprotect(self) -> None:
         """Let everything be destroyed. Only a rehearsal may: what it made holds nothing."""
@@ -175,9 +183,15 @@ class Engine:
 
 @contextmanager
 def let_it_finish(screen: Screen) -> Iterator[None]:
-    """Ctrl-C reaches pulumi too, which finishes what it is doing and saves; leaving before that would lose its end."""
+    """Ctrl-C reaches pulumi too, which finishes what it is doing and saves; leaving before that would lose its end.
+
+    Then it is obeyed: KeyboardInterrupt, so that nothing else is begun.
+    """
+    stop = False
 
     def wait(_number: int, _frame: FrameType | None) -> None:
+        nonlocal stop
+        stop = True
         screen.say(
             "Stopping: what is under way is finished first, and saved. The next `up` goes on from there.", "yellow"
         )
@@ -189,8 +203,15 @@ def let_it_finish(screen: Screen) -> Iterator[None]:
         return
     try:
         yield
+    except InfraError as error:
+        if not stop:
+            raise
+        screen.say(str(error), "red")
+        raise KeyboardInterrupt(STOPPED) from error
     finally:
         signal.signal(signal.SIGINT, before)
+    if stop:
+        raise KeyboardInterrupt(STOPPED)
 
 
 def _last_lines(text: str, count: int = 12) -> str:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import Any, TextIO
 
 from pulumi.automation.events import EngineEvent, OpType, PolicyEvent, StepEventMetadata
 from rich.console import Console
@@ -56,6 +56,7 @@ class Seen:
     steps: list[Step] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     unchanged: int = 0
+    planned: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # URN -> the inputs it is to have
 
     @property
     def counts(self) -> Counter[str]:
@@ -138,6 +139,8 @@ class Operation:
             self.tell(f"{kind_of(step.type)} {name_of(step.urn)}")
             if self._planning:
                 self._note(step, failed=False, seconds=0.0)
+                if step.new and OpType(step.op) is not OpType.SAME:
+                    self.seen.planned[step.urn] = step.new.inputs or {}
             if OpType(step.op) is OpType.SAME:
                 self.seen.unchanged += 1
 

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import ast
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from ai_factory_infra.automation.programs import Program
+from ai_factory_infra.automation.trial import Tried
 from ai_factory_infra.emulated import NOBODY
 from ai_factory_infra.errors import RehearsalRefused
 
-# Of the environment nothing that names an account, a key, a state or an endpoint goes on.
-LEFT_OUT = ("AWS_", "PULUMI_BACKEND_URL", "PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CLOUD_URL")
+# What goes on of the environment: where programs and certificates are, and how a person reads. Everything else might be a token.
+GOES_ON = frozenset(
+    (
+        "APPDATA", "COLORTERM", "COMSPEC", "HOME", "HOMEDRIVE", "HOMEPATH", "HTTPS_PROXY", "HTTP_PROXY", "LANG", "LANGUAGE",
+        "LD_LIBRARY_PATH", "LOCALAPPDATA", "LOGNAME", "NO_COLOR", "NO_PROXY", "PATH", "PATHEXT", "PULUMI_HOME",
+        "PULUMI_PYTHON_CMD", "PYTHONHOME", "PYTHONPATH", "PYTHONUTF8", "SHELL", "SSL_CERT_DIR", "SSL_CERT_FILE", "SYSTEMROOT",
+        "TEMP", "TERM", "TMP", "TMPDIR", "TZ", "USER", "USERPROFILE", "VIRTUAL_ENV",
+    )
+)  # fmt: skip
+OF_AWS = frozenset({"aws", "ai-factory", "pulumi"})
+REACH_NOTHING = frozenset({"random", "tls"})
+MODULE = "pulumi_"  # what the Python module of a provider begins with
 
 
 def refuse_what_is_real(programs: Sequence[Program]) -> None:
@@ -33,9 +45,43 @@ def refuse_what_is_real(programs: Sequence[Program]) -> None:
         )
 
 
+def refuse_other_providers(programs: Sequence[Program], came_of: Sequence[Tried]) -> None:
+    """Raise RehearsalRefused, naming every program that could make something elsewhere than on the emulator.
+
+    Its modules are looked through, and what it registers without a cloud; one that cannot be run so cannot be judged.
+    """
+    problems = []
+    for program, one in zip(programs, came_of, strict=True):
+        imported = {name.removeprefix(MODULE).replace("_", "-") for name in _modules(program.folder)}
+        others = sorted((imported | one.packages) - OF_AWS - REACH_NOTHING)
+        problems += [
+            f"{program.stack}: the provider {other} makes real things; the emulator is AWS's" for other in others
+        ]
+        if one.unsure:
+            problems.append(f"{program.stack}: what it makes could not be looked at: {one.unsure}")
+    if problems:
+        raise RehearsalRefused(
+            problems=problems,
+            hint="Rehearse without these stacks (move them out of the folder), or let them run without a cloud: "
+            "`ai_factory_infra.testing.run_program` shows where they stop.",
+        )
+
+
+def _modules(folder: Path) -> set[str]:
+    """The modules of providers that a program's files import, such as `pulumi_github`."""
+    names: set[str] = set()
+    for file in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), str(file))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module.partition(".")[0])
+    return {name for name in names if name.startswith(MODULE) and name != "pulumi_policy"}
+
+
 def stranger(environment: Mapping[str, str], emulator: str, work: Path, region: str) -> dict[str, str]:
     """The environment of somebody who is signed in nowhere, knows only the emulator, and keeps state in `work`."""
-    kept = {k: v for k, v in environment.items() if not k.startswith(LEFT_OUT)}
+    kept = {k: v for k, v in environment.items() if k.upper() in GOES_ON or k.startswith("LC_")}
     return kept | {
         "AWS_ENDPOINT_URL": emulator,
         "AWS_ACCESS_KEY_ID": NOBODY,

@@ -14,11 +14,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ai_factory_infra.automation import trial
 from ai_factory_infra.automation.engine import Engine, pulumi_command
 from ai_factory_infra.automation.programs import Program, programs
 from ai_factory_infra.automation.progress import Screen, Step, in_words, name_of
 from ai_factory_infra.emulated import NOBODY
-from ai_factory_infra.errors import RehearsalFailed, UpdateFailed
+from ai_factory_infra.errors import ProgramRefused, RehearsalFailed, RehearsalRefused, UpdateFailed
 from ai_factory_infra.rehearsal import copies, guard, report
 from ai_factory_infra.rehearsal.asking import LOOKS, USES
 from ai_factory_infra.rehearsal.emulator import emulator, unanswered
@@ -31,7 +32,8 @@ Resource = Mapping[str, Any]
 def rehearse(infra: Path, stage: str, out: Path, screen: Screen) -> Record:
     """Provision a stage on an emulator, show what came of it, take it down, write the report into `out`.
 
-    Raises RehearsalRefused before anything runs, RehearsalFailed where a program (not the emulator) fell short.
+    Raises RehearsalRefused and ProgramRefused before anything is made, RehearsalFailed where a program (not the emulator) fell
+    short. Ctrl-C ends it: the emulator, and with it all that was made, is gone.
     """
     command = pulumi_command()
     found = programs(infra, stage)
@@ -42,6 +44,9 @@ def rehearse(infra: Path, stage: str, out: Path, screen: Screen) -> Record:
         screen.say(f"An AWS emulator answers at {address} as account {account}. Nothing leaves this machine.", "bold")
         copied = programs(copies.copy(found, work, emulator=address, account=account), stage)
         with guard.only(guard.stranger(os.environ, address, work, found[0].region)):
+            came_of = list(trial.tried(copied))
+            trial.refuse(came_of)
+            guard.refuse_other_providers(copied, came_of)
             engines = [Engine(p, command, screen, {}) for p in copied]
             stacks = [_up(e, screen) for e in engines]
             stacks = [_asked(s, e, address, screen) for s, e in zip(stacks, engines, strict=True)]
@@ -61,7 +66,11 @@ def _workplace() -> Iterator[Path]:
     """A folder for copies and state; kept where something went wrong, so that it can be looked at."""
     work = Path(tempfile.mkdtemp(prefix="rehearsal-"))
     (work / "state").mkdir()
-    yield work
+    try:
+        yield work
+    except (KeyboardInterrupt, RehearsalRefused, ProgramRefused):  # stopped, or nothing was made
+        shutil.rmtree(work, ignore_errors=True)
+        raise
     shutil.rmtree(work, ignore_errors=True)
 
 
