@@ -1,7 +1,8 @@
 """Retrain: make a new model where something asks for it, through the same pipeline and gates as any other.
 
 Every attempt is noted before it starts, so a run that dies counts as one and does not start a storm. The new model gets
-what its verdict earned: stage dev if it beats the champion, elsewhere nothing without approvals.
+what its verdict earned: stage dev if it beats the champion, elsewhere nothing without approvals. Drift that asks in vain,
+for there are no newer rows, is told once.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from ai_factory_runtime.steps.pipeline import RunResult
 
 ATTEMPT = "retrained.json"
-RETRAINED, REFUSED = "retrained", "retraining-refused"
+HELD_BACK = "held-back.json"
+RETRAINED, REFUSED, NEEDS_ROWS = "retrained", "retraining-refused", "retraining-needs-rows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,8 @@ def retrain(
     moment = now or dt.datetime.now(dt.UTC)
     decision = due(project, stage, listen=listen, force=force, now=moment)
     if not decision.due and not force:
-        return RetrainResult(stage, decision)
+        told = _tell_held_back(project, stage, decision, moment) if tell and decision.needs_rows else ()
+        return RetrainResult(stage, decision, told=told)
     path = project.reports / stage / ATTEMPT
     before, facts = _read(path), _facts(project)
     note = {"started_at": moment.isoformat(timespec="seconds"), "because": decision.because, **facts}
@@ -166,6 +169,24 @@ def _made(project: Project, stage: str, decision: Decision, made: RunResult, now
     facts = {"run": made.run_id, "version": version, "verdict": made.verdict, "card": str(made.card)}
     subject = f"{title}: retrained, version {version} ({made.verdict})"
     return _notice(project, stage, RETRAINED, now, subject, lines, facts)
+
+
+def _tell_held_back(project: Project, stage: str, decision: Decision, now: dt.datetime) -> tuple[Delivery, ...]:
+    """Tell that drift asks for newer rows: once for each time that the monitor asked; again where a channel did not take it."""
+    asked, path = asked_for(project, stage), project.reports / stage / HELD_BACK
+    note = {"asked_at": None if asked is None else asked.at.isoformat(timespec="seconds")}
+    if _read(path) == note:
+        return ()
+    title = project.usecase.title or project.usecase.name
+    lines = [
+        f"Why it is wanted: {decision.because}.",
+        "Bring newer rows into the source, or train with `retrain --force`.",
+    ]
+    subject = f"{title}: retraining waits for newer rows"
+    told = notify(project, _notice(project, stage, NEEDS_ROWS, now, subject, lines, {"held_back": decision.held_back}))
+    if all(delivery.sent for delivery in told):
+        _write(path, note)
+    return told
 
 
 def _refused(project: Project, stage: str, decision: Decision, error: FactoryError, now: dt.datetime) -> Notice:

@@ -9,7 +9,8 @@
 | code     | the code that trains is not what the last attempt was made with                                     |
 
 However many ask, one run follows, and within the cool-down of the last attempt none: a gate that refuses the new model
-is not asked again and again about the same rows.
+is not asked again and again about the same rows. Where drift alone asks and neither source nor code changed, none
+follows either: from the same rows the same model is learned.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from cronsim import CronSim
 
 Name = Literal["drift", "schedule", "age", "data", "code"]
 TRIGGERS: tuple[Name, ...] = get_args(Name)
+UNCHANGED = "the source has no newer rows than the last run learned from, and the code is the same"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,11 @@ class Known:
     source: tuple[str, str]
     code: tuple[str, str]
 
+    @property
+    def unchanged(self) -> bool:
+        """Whether a run now would learn the same rows by the same code."""
+        return _is_same(self.source) and _is_same(self.code)
+
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
@@ -54,10 +61,14 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What each trigger says; `held_back` is why nothing is made although something asks, empty where nothing holds it."""
+    """What each trigger says; `held_back` is why nothing is made although something asks, empty where nothing holds it.
+
+    `needs_rows`: drift asks in vain until somebody brings newer rows.
+    """
 
     triggers: tuple[Trigger, ...]
     held_back: str = ""
+    needs_rows: bool = False
 
     @property
     def due(self) -> bool:
@@ -81,14 +92,20 @@ class Decision:
 def decide(
     known: Known, asked: Retraining, now: dt.datetime, *, listen: Collection[Name] = TRIGGERS, force: bool = False
 ) -> Decision:
-    """Which triggers ask, of those listened to, and whether the cool-down holds them back. `force`: nothing does."""
+    """Which triggers ask, of those listened to, and whether unchanged rows or the cool-down hold them back. `force`: nothing does."""
     found = tuple(t for t in (_drift(known, asked), _schedule(known, asked, now), _age(known, asked, now),
                               _hash("data", "the data source", known.source), _hash("code", "the code", known.code))
                   if t.name in listen)  # fmt: skip
+    if not force and {t.name for t in found if t.asks} == {"drift"} and known.unchanged:
+        return Decision(found, UNCHANGED, needs_rows=True)
     last, cooldown = known.attempted_at, dt.timedelta(hours=asked.cooldown_hours)
     held = last is not None and dt.timedelta() <= now - last < cooldown and not force
     why = f"the last run was {hours(now - last)} ago, and the cool-down is {hours(cooldown)}" if held and last else ""
     return Decision(found, why)
+
+
+def _is_same(hashes: tuple[str, str]) -> bool:
+    return bool(hashes[0]) and hashes[0] == hashes[1]
 
 
 def last_tick(cron: str, now: dt.datetime) -> dt.datetime:

@@ -180,7 +180,9 @@ def _moments(values: pd.Series[Any]) -> tuple[Any, bool]:
     if pd.api.types.is_numeric_dtype(values.dtype):
         return values.to_numpy(dtype=np.float64, na_value=np.inf), bool(values.notna().all())
     moments = pd.to_datetime(values, errors="coerce", utc=True, format="ISO8601")
-    return moments.dt.tz_localize(None).to_numpy(), bool(moments.notna().all())  # NumPy sorts what is no time to the end
+    return moments.dt.tz_localize(None).to_numpy(), bool(
+        moments.notna().all()
+    )  # NumPy sorts what is no time to the end
 
 
 def _truth(project: Project, package: ModelPackage, raw: pd.DataFrame, labels: Labels | None) -> pd.Series[Any] | None:

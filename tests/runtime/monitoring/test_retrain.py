@@ -74,6 +74,12 @@ def events(project: Project) -> list[str]:
     return [json.loads(line)["event"] for line in lines]
 
 
+def newer_rows(project: Project) -> None:
+    """The source is another than the last run learned from."""
+    rows = pd.read_csv(project.root / SOURCE)
+    rows.iloc[:-7].to_csv(project.root / SOURCE, index=False)
+
+
 def find_drift(project: Project, now: dt.datetime) -> None:
     rows = real_rows("breast_cancer").head(300)
     source = project.root / "window.csv"
@@ -102,7 +108,8 @@ def test_when_nothing_asks_nothing_is_trained(project: Project, later: dt.dateti
 
 def test_drift_makes_one_new_model_through_the_gates_and_no_second(project: Project, later: dt.datetime) -> None:
     find_drift(project, later)
-    assert [t.name for t in due(project, "dev", now=later + HOUR).asking] == ["drift"]
+    newer_rows(project)
+    assert [t.name for t in due(project, "dev", now=later + HOUR).asking] == ["drift", "data"]
     result = retrain(project, "dev", now=later + HOUR)
     assert result.run is not None
     assert result.run.registered is not None
@@ -115,9 +122,23 @@ def test_drift_makes_one_new_model_through_the_gates_and_no_second(project: Proj
     assert retrain(project, "dev", now=later + 100 * HOUR).run is None
 
 
+def test_drift_without_newer_rows_makes_no_second_copy_of_the_model_and_is_told_once(
+    project: Project, later: dt.datetime
+) -> None:
+    find_drift(project, later)
+    held = retrain(project, "dev", now=later + HOUR)
+    assert held.run is None
+    assert "the source has no newer rows" in held.decision.because
+    assert events(project) == ["drift", "retraining-needs-rows"]
+    assert not (project.reports / "dev" / ATTEMPT).exists(), "nothing was tried"
+    assert retrain(project, "dev", now=later + 2 * HOUR).told == ()
+    assert due(project, "dev", now=later + 2 * HOUR, force=True).due
+    find_drift(project, later + 30 * HOUR)
+    assert retrain(project, "dev", now=later + 31 * HOUR).told != (), "drift that was found anew is told anew"
+
+
 def test_new_rows_ask_and_a_cool_down_holds_them_back(project: Project, later: dt.datetime) -> None:
-    rows = pd.read_csv(project.root / SOURCE)
-    rows.iloc[:-7].to_csv(project.root / SOURCE, index=False)
+    newer_rows(project)
     soon = later - 47 * HOUR
     held = retrain(project, "dev", now=soon)
     assert [t.name for t in held.decision.asking] == ["data"]
@@ -161,8 +182,7 @@ def test_an_attempt_that_died_holds_the_next_one_back(
         if step == "train":
             raise Killed
 
-    rows = pd.read_csv(project.root / SOURCE)
-    rows.iloc[:-7].to_csv(project.root / SOURCE, index=False)
+    newer_rows(project)
     with pytest.raises(Killed):
         retrain(project, "dev", progress=die, now=later)
     note = json.loads((project.reports / "dev" / ATTEMPT).read_text(encoding="utf-8"))
@@ -171,8 +191,7 @@ def test_an_attempt_that_died_holds_the_next_one_back(
 
 
 def test_another_run_at_work_is_no_attempt(project: Project, later: dt.datetime) -> None:
-    rows = pd.read_csv(project.root / SOURCE)
-    rows.iloc[:-7].to_csv(project.root / SOURCE, index=False)
+    newer_rows(project)
     with exclusive(project, "other"), pytest.raises(RunLocked):
         retrain(project, "dev", now=later)
     assert due(project, "dev", now=later).due
@@ -188,8 +207,7 @@ def test_an_unknown_stage_is_refused(project: Project) -> None:
 
 
 def test_the_command_says_what_asks_and_does_nothing_when_asked_to(invoke: Invoke, project: Project) -> None:
-    rows = pd.read_csv(project.root / SOURCE)
-    rows.iloc[:-7].to_csv(project.root / SOURCE, index=False)
+    newer_rows(project)
     said = invoke("retrain", "--dry-run")
     assert said.exit_code == 0
     assert "data: yes, the data source changed" in said.stdout

@@ -40,6 +40,21 @@ def test_drift_asks_until_there_was_a_run() -> None:
     assert asking(dataclasses.replace(drift, attempted_at=NOW - dt.timedelta(minutes=59)), cooldown_hours=0) == []
 
 
+def test_drift_alone_waits_for_newer_rows_or_other_code() -> None:
+    """From the same rows by the same code comes the same model, bit for bit."""
+    drift = dataclasses.replace(QUIET, drift_at=NOW - dt.timedelta(hours=1), drift_because="the data moved")
+    held = decided(drift)
+    assert not held.due
+    assert held.needs_rows
+    assert "the source has no newer rows" in held.because
+    assert decided(drift, force=True).due
+    assert decided(dataclasses.replace(drift, source=("s", "newer"))).due
+    assert decided(dataclasses.replace(drift, code=("c", "other"))).due
+    assert decided(drift, max_age_days=29).due, "who refreshes by age does so"
+    unknown = dataclasses.replace(drift, source=("", ""))
+    assert decided(unknown).due, "rows that cannot be compared may be newer"
+
+
 def test_the_schedule_asks_once_for_each_of_its_moments() -> None:
     monday = "0 6 * * 1"
     assert asking(schedule=monday) == ["schedule"]
