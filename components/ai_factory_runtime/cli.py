@@ -15,6 +15,7 @@ from ai_factory_runtime.commands import data as commands_data
 from ai_factory_runtime.commands import lineage as commands_lineage
 from ai_factory_runtime.commands import monitoring as commands_monitoring
 from ai_factory_runtime.commands import partitions as commands_partitions
+from ai_factory_runtime.commands import registry as commands_registry
 from ai_factory_runtime.commands import rollout as commands_rollout
 from ai_factory_runtime.commands import steps as commands_steps
 from ai_factory_runtime.commands.partitions import Backend, Jobs
@@ -75,6 +76,7 @@ def build_app(package: str, hooks: Hooks | Callable[[], Hooks]) -> typer.Typer:
     commands_monitoring.add(app, project, command)
     commands_rollout.add(app, project, command)
     commands_partitions.add(app, project, command)
+    commands_registry.add(app, project, command)
     return app
 
 

@@ -174,10 +174,10 @@ class RegistryUnavailable(FactoryError):
 
     slug = "registry-unavailable"
 
-    def __init__(self, *, address: str, problem: str) -> None:
+    def __init__(self, *, address: str, problem: str, hint: str = "") -> None:
         super().__init__(
             f"The model registry {address} does not answer: {problem}",
-            hint="Close what else has its file open, or see that its server runs, then run again.",
+            hint=hint or "See that its address is right, and that its file can be read or its server runs, then run again.",
         )
 
 

@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,8 +82,10 @@ def run_folder(project: Project, run_id: str) -> Iterator[Path]:
         yield partial
     except FactoryError as error:
         refusal = {"run": run_id, "refused": error.slug, "message": str(error), "hint": error.hint}
-        write_atomically(partial / REFUSED, to_json(refusal))
-        _name(partial, final)
+        with suppress(WriteFailed):  # on a full disk, say: why the run was refused is told all the same
+            write_atomically(partial / REFUSED, to_json(refusal))
+        with suppress(WriteFailed):
+            _name(partial, final)
         raise
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
@@ -92,9 +94,12 @@ def run_folder(project: Project, run_id: str) -> Iterator[Path]:
 
 
 def _name(partial: Path, final: Path) -> None:
-    """Give the folder its name; where a step is done again, its earlier attempt makes room."""
+    """Give the folder its name; where a step is done again, its earlier attempt makes room. Raises WriteFailed."""
     shutil.rmtree(final, ignore_errors=True)
-    partial.rename(final)
+    try:
+        partial.rename(final)
+    except OSError as error:
+        raise WriteFailed(path=final, problem=error.strerror or str(error)) from error
 
 
 def run_ids(project: Project) -> tuple[str, ...]:

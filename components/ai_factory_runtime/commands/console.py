@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -38,7 +39,7 @@ def show_error(error: FactoryError, *, command: str, as_json: bool) -> None:
             {"error": {"slug": error.slug, "message": str(error), "hint": error.hint, "exit_code": error.exit_code}}
         )
         return
-    hint = error.hint.replace("`run`", f"`{command} run`").replace("`show`", f"`{command} show`")
+    hint = re.sub(r"`(run|show|registry rebuild)`", lambda found: f"`{command} {found[1]}`", error.hint)
     lines = [f"Error: {error}", *([f"Next: {hint}"] if hint else []), f"More: docs/errors.md#{error.slug}"]
     sys.stderr.write("\n".join(map(printable, lines)) + "\n")
 

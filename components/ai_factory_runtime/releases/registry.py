@@ -16,13 +16,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ai_factory_spec.naming import slug
 
 from ai_factory_runtime.base.errors import RegistryUnavailable
 from ai_factory_runtime.base.project import Project
 from ai_factory_runtime.releases.partitions import require_one_model
+
+if TYPE_CHECKING:
+    from ai_factory_runtime.releases.registry_mlflow import MlflowRegistry
 
 CHAMPION, CHALLENGER, SHADOW = "champion", "challenger", "shadow"
 ADDRESS_VARIABLE = "AI_FACTORY_REGISTRY"
@@ -54,6 +57,10 @@ class Registry(Protocol):
         """Add a package under artifacts/ as the next version; it carries no alias yet."""
         ...
 
+    def skip(self, count: int) -> None:
+        """Pass over the next `count` numbers (none for 0 or less): no version gets them. For numbers that other models had."""
+        ...
+
     def champion(self) -> ModelVersion | None:
         """The version with the alias `champion`."""
         ...
@@ -79,24 +86,29 @@ class Registry(Protocol):
         ...
 
 
-def open_registry(project: Project, environment: Mapping[str, str] = os.environ) -> Registry:
+def open_registry(project: Project, environment: Mapping[str, str] = os.environ) -> MlflowRegistry:
     """The project's registry. Costs nothing until it is used; reading from one that does not exist yet finds no version.
 
     A partition has a model name of its own in it. Raises RegistryUnavailable for an address that names none, PartitionNeeded.
     """
     from ai_factory_runtime.releases.registry_mlflow import MlflowRegistry
+    from ai_factory_runtime.releases.traces import Traces
 
     require_one_model(project)
     name, artifacts = f"{slug(project.usecase.name)}-{project.partition}".rstrip("-"), project.shared
+    traces = Traces(project)
     address = environment.get(ADDRESS_VARIABLE, "") or project.usecase.tracking.address
     if not address:
-        return MlflowRegistry(database=project.registry_db, artifacts=artifacts, name=name)
+        return MlflowRegistry(database=project.registry_db, artifacts=artifacts, name=name, traces=traces)
     if address.startswith(SQLITE):
-        return MlflowRegistry(database=project.root / address.removeprefix(SQLITE), artifacts=artifacts, name=name)
+        database = project.root / address.removeprefix(SQLITE)
+        return MlflowRegistry(database=database, artifacts=artifacts, name=name, traces=traces)
     if address.startswith(SERVERS):
-        return MlflowRegistry(server=address, artifacts=artifacts, name=name)
+        return MlflowRegistry(server=address, artifacts=artifacts, name=name, traces=traces)
     raise RegistryUnavailable(
-        address=shown(address), problem=f"the address must begin with one of {', '.join((SQLITE, *SERVERS))}"
+        address=shown(address),
+        problem=f"the address must begin with one of {', '.join((SQLITE, *SERVERS))}",
+        hint=f"Correct tracking.address in usecase.yaml, or the variable {ADDRESS_VARIABLE}.",
     )
 
 

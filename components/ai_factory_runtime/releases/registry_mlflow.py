@@ -8,8 +8,6 @@ What another run must see at once (version, digest, folder, verdict) is written 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import logging
 import os
 import sqlite3
 import tempfile
@@ -17,21 +15,44 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ai_factory_spec.errors import FactoryError
+
 from ai_factory_runtime.base.atomic import replacing
-from ai_factory_runtime.base.errors import RegistryUnavailable, UnknownVersion
+from ai_factory_runtime.base.errors import UnknownVersion
 from ai_factory_runtime.releases.registry import CHAMPION, ModelVersion, shown
+from ai_factory_runtime.releases.registry_file import (
+    create_database,
+    ensure_database,
+    has_tables,
+    silence,
+    sqlite_address,
+)
+from ai_factory_runtime.releases.registry_refusals import RegistryGone, refusal
+from ai_factory_runtime.releases.traces import Traces
 
 PACKAGE = "package"
+SKIPPED = "skipped"
 # A registry that is locked or gone is told within seconds, not after MLflow's doubling pauses.
 BUSY_SECONDS = 5.0
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+# A connection that is kept would go on with a file that was moved away or replaced meanwhile.
+NO_POOL = {"MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "NullPool"}
 
 
 class MlflowRegistry:
     """MLflow's registry and tracking store: in the SQLite file `database`, or on the server at the address `server`."""
 
-    def __init__(self, *, artifacts: Path, name: str, database: Path | None = None, server: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        artifacts: Path,
+        name: str,
+        database: Path | None = None,
+        server: str = "",
+        traces: Traces | None = None,
+    ) -> None:
         self._database = database
+        self._traces = traces
         self._server = server
         self._artifacts = artifacts
         self._name = name
@@ -43,12 +64,25 @@ class MlflowRegistry:
         """As the port says; the run's metrics go to MLflow's tracking store, for `mlflow ui`."""
         relative = folder.resolve().relative_to(self._artifacts.resolve()).as_posix()
         described = {**tags, "digest": digest, "run": run_id, "folder": relative}
+        if not self._listed() and self._traces is not None:
+            self._require_no_traces(besides=folder)
+            self.skip(self._traces.highest_recorded())
         with self._client(create=True) as client:
             tracked = self._track(client, run_id, metrics)
             source = relative if self._database else self._upload(client, tracked, folder)
             self._ensure_name(client)
             made = client.create_model_version(self._name, source=source, run_id=tracked.info.run_id, tags=described)
             return self._version(made, {})
+
+    def skip(self, count: int) -> None:
+        """As the port says."""
+        if count <= 0:
+            return
+        with self._client(create=True) as client:
+            self._ensure_name(client)
+            for _ in range(count):
+                made = client.create_model_version(self._name, source=SKIPPED, tags={SKIPPED: "yes"})
+                client.delete_model_version(self._name, made.version)
 
     def champion(self) -> ModelVersion | None:
         """As the port says."""
@@ -78,15 +112,56 @@ class MlflowRegistry:
         return self._fetched(self._known(version))
 
     def versions(self) -> tuple[ModelVersion, ...]:
-        """As the port says."""
-        if self._database is not None and not self._database.exists():
+        """As the port says. Raises RegistryGone where it has none, yet here is what versions leave behind."""
+        found = self._listed()
+        if not found:
+            self._require_no_traces()
+        return found
+
+    @contextlib.contextmanager
+    def anew(self) -> Iterator[MlflowRegistry]:
+        """A registry to fill in the place of this one, which knows no version: it counts when the block ends, not if it raises."""
+        if self._database is not None and not self._made():
+            with replacing(self._database) as partial:
+                create_database(partial, self._experiments)
+                yield MlflowRegistry(artifacts=self._artifacts, name=self._name, database=partial)
+            return
+        # A server, or a file that has other models, too: there is no second one to fill.
+        here = MlflowRegistry(artifacts=self._artifacts, name=self._name, database=self._database, server=self._server)
+        try:
+            yield here
+        except BaseException:
+            with contextlib.suppress(FactoryError), here._client() as client:
+                client.delete_registered_model(self._name)
+            raise
+
+    @property
+    def address(self) -> str:
+        """Where it is, for a person; without a password."""
+        return shown(self._server) or str(self._database)
+
+    def _listed(self) -> tuple[ModelVersion, ...]:
+        if not self._made():
             return ()
         with self._client() as client:
             if not list(client.search_registered_models(filter_string=f"name = '{self._name}'")):
                 return ()
             aliases = client.get_registered_model(self._name).aliases
-            found = [self._version(v, aliases) for v in _every_version(client, self._name)]
+            found = [self._version(v, aliases) for v in _every_version(client, self._name) if SKIPPED not in v.tags]
             return tuple(sorted(found, key=lambda v: v.version))
+
+    def _made(self) -> bool:
+        """Whether there is a registry to ask: a server always is one."""
+        try:
+            return self._database is None or has_tables(self._database, BUSY_SECONDS)
+        except (sqlite3.Error, OSError) as error:
+            raise refusal(error, address=self.address, problem=_problem(error)) from error
+
+    def _require_no_traces(self, besides: Path | None = None) -> None:
+        """Raise RegistryGone where versions were registered. Looks twice: another run may have registered the first meanwhile."""
+        found = self._traces.found(besides) if self._traces is not None else ()
+        if found and not self._listed():
+            raise RegistryGone(address=self.address, traces=found)
 
     def _known(self, version: int) -> ModelVersion:
         known = self.versions()
@@ -96,7 +171,7 @@ class MlflowRegistry:
         raise UnknownVersion(version=version, known=[v.version for v in known])
 
     @property
-    def _address(self) -> str:
+    def _uri(self) -> str:
         return self._server or sqlite_address(self._database or Path())
 
     @property
@@ -160,8 +235,8 @@ class MlflowRegistry:
 
     @contextlib.contextmanager
     def _client(self, *, create: bool = False) -> Iterator[Any]:
-        """MLflow's client; whatever it, its database or its server raises becomes RegistryUnavailable."""
-        for name, value in {"MLFLOW_DISABLE_TELEMETRY": "true", **PATIENCE}.items():
+        """MLflow's client; whatever it, its database or its server raises becomes RegistryUnavailable or WriteFailed."""
+        for name, value in {"MLFLOW_DISABLE_TELEMETRY": "true", **PATIENCE, **NO_POOL}.items():
             os.environ.setdefault(name, value)
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
@@ -169,29 +244,11 @@ class MlflowRegistry:
         try:
             if self._opened is None:
                 if self._database is not None and create:
-                    _ensure_database(self._database, self._experiments)
-                if self._database is not None:
-                    _require_answer(self._database)
-                self._opened = _open_client(self._address)
+                    ensure_database(self._database, self._experiments, BUSY_SECONDS)
+                self._opened = _open_client(self._uri)
             yield self._opened
         except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-            address = shown(self._server) or str(self._database)
-            raise RegistryUnavailable(address=address, problem=_problem(error)) from error
-
-
-def sqlite_address(database: Path) -> str:
-    """The address of a SQLite file. Raises OSError for a path that no address can hold."""
-    path = database.resolve().as_posix()
-    if "?" in path:
-        raise OSError("its path has a question mark, which no database address can hold; move the project")
-    return f"sqlite:///{path}"
-
-
-def _require_answer(database: Path) -> None:
-    """Raise sqlite3.Error where the file is damaged, or locked for BUSY_SECONDS; MLflow would try four times as long."""
-    sqlite_address(database)
-    with contextlib.closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", BUSY_SECONDS, uri=True)) as file:
-        file.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            raise refusal(error, address=self.address, problem=_problem(error)) from error
 
 
 def _every_version(client: Any, name: str) -> Iterator[Any]:
@@ -205,49 +262,10 @@ def _every_version(client: Any, name: str) -> Iterator[Any]:
 
 
 def _open_client(address: str) -> Any:
-    _silence()
+    silence()
     from mlflow.tracking import MlflowClient
 
     return MlflowClient(tracking_uri=address, registry_uri=address)
-
-
-def _ensure_database(database: Path, experiments: Path) -> None:
-    """Make the file where there is none; of several processes that want to, one does and the others wait."""
-    if database.exists():
-        return
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with database.with_name(f".{database.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not database.exists():
-            _create_database(database, experiments)
-
-
-def _create_database(database: Path, experiments: Path) -> None:
-    """Make MLflow's tables in a file that gets its name when it is complete: a kill leaves no half-migrated registry.
-
-    MLflow migrates in some hundred transactions; waiting for the disk after each takes seconds, so it is waited for once.
-    """
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-    from sqlalchemy import event
-    from sqlalchemy.engine import Engine
-
-    _silence()
-    sqlite_address(database)
-    with replacing(database) as partial:
-        event.listen(Engine, "connect", _do_not_wait)
-        try:
-            SqlAlchemyStore(sqlite_address(partial), experiments.as_uri()).engine.dispose()
-        finally:
-            event.remove(Engine, "connect", _do_not_wait)
-
-
-def _do_not_wait(connection: Any, _record: Any) -> None:
-    connection.execute("PRAGMA synchronous=OFF")
-
-
-def _silence() -> None:
-    for noisy in ("mlflow", "alembic"):  # they announce each table, and print errors that are raised anyway
-        logging.getLogger(noisy).setLevel(logging.CRITICAL)
 
 
 def _problem(error: Exception) -> str:

@@ -27,6 +27,7 @@ from ai_factory_runtime.base.project import Project
 from ai_factory_runtime.base.refusals import ApprovalRefused, PolicyInvalid, ReleaseInvalid
 from ai_factory_runtime.model_package.package import MANIFEST, package_digest
 from ai_factory_runtime.releases.release_record import (
+    RELEASES,
     Approval,
     Policy,
     Record,
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from ai_factory_runtime.releases.registry import ModelVersion
 
 POLICY = "governance/approvals.yaml"
-RELEASES = "governance/releases"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ai_factory_runtime.base.atomic import write_atomically
 from ai_factory_runtime.model_package.package import CARD_MARKDOWN, METRICS
 
+RELEASES = "governance/releases"
+
 RiskTier = Literal["low", "medium", "high"]
 Role = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[a-z][a-z0-9_-]*$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

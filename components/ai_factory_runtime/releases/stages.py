@@ -159,6 +159,12 @@ def _locked(project: Project, stage: str) -> AbstractContextManager[None]:
     return locked(_path(project, stage).with_name(f".{stage}.lock"))
 
 
+def recorded(project: Project, stage: str) -> tuple[Deployed, ...]:
+    """What a stage's file says: its model and those before, the latest first. Raises UnknownStage, DeploymentUnreadable."""
+    _check_stage(project, stage)
+    return tuple(_read(project, stage))
+
+
 def _handed_over(project: Project, stage: str, folder: Path) -> Deployed:
     """A package that the container was given; its release record knows its version, in dev there may be none (0)."""
     _check_stage(project, stage)

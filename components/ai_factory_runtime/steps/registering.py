@@ -6,6 +6,7 @@ The version is registered in one transaction, last of all that must be whole; wh
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -84,7 +85,13 @@ def enrol(
         "fingerprint": model_fingerprint(package.folder),
     }
     metrics = {name: e.value for name, e in outcome.metrics.items() if np.isfinite(e.value)}
-    version = registry.register(package.folder, digest=package.digest, run_id=run.run_id, tags=tags, metrics=metrics)
+    try:
+        version = registry.register(
+            package.folder, digest=package.digest, run_id=run.run_id, tags=tags, metrics=metrics
+        )
+    except FactoryError:
+        _discard_unregistered(registry, package.folder, run)
+        raise
     say("deploy", f"version {version.version}")
     return settle(project, registry, version)
 
@@ -114,6 +121,14 @@ def finish_interrupted(project: Project, registry: Registry) -> None:
     versions = registry.versions()
     if versions and "settled" not in dict(versions[-1].tags) and versions[-1].folder.is_dir():
         settle(project, registry, versions[-1])
+
+
+def _discard_unregistered(registry: Registry, folder: Path, run: Run) -> None:
+    """Remove a package that became no version; one that a registry took and failed to answer for stays."""
+    with contextlib.suppress(FactoryError):
+        if any(version.run_id == run.run_id for version in registry.versions()):
+            return
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _loaded(project: Project, folder: Path, digest: str) -> ModelPackage:
