@@ -1,7 +1,7 @@
 """DriftMonitor: `<command> monitor` on a schedule, its answer as CloudWatch metrics, an alarm on each.
 
 SageMaker Model Monitor is closed to new customers; this needs only a processing job of the project's own image.
-Costs when idle: two metrics and two alarms. Limits: 256 characters for a pipeline's name, 255 for an alarm's.
+Costs when idle: three metrics and three alarms. Limits: 256 characters for a pipeline's name, 255 for an alarm's.
 AWS: "Embedding metrics within logs", "Using Amazon CloudWatch alarms".
 """
 
@@ -13,7 +13,7 @@ import pulumi
 import pulumi_aws as aws
 
 from ai_factory_infra.container_pipeline import ContainerPipeline
-from ai_factory_infra.drift_metrics import DRIFT, PREDICTION_SHIFT
+from ai_factory_infra.drift_metrics import DRIFT, PREDICTION_SHIFT, SCHEMA_BREAK
 from ai_factory_infra.inputs import CommandInputs
 from ai_factory_infra.naming import prefix
 from ai_factory_infra.policies import Folder
@@ -50,8 +50,13 @@ def shift_alarm_name(project: str, stage: str) -> str:
     return f"{prefix(project, stage)}-prediction-shift"
 
 
+def schema_alarm_name(project: str, stage: str) -> str:
+    """The name of a stage's alarm on rows and requests that break the data contract. No retraining listens for it."""
+    return f"{prefix(project, stage)}-schema-break"
+
+
 class DriftMonitor(pulumi.ComponentResource):
-    """The monitor's pipeline, the alarm on drift of any kind, and the one on the shift of the predictions alone.
+    """The monitor's pipeline, the alarm on drift that training answers, and those on the predictions' shift and on a broken contract.
 
     An alarm keeps its state between two looks: one look that finds drift raises it once, and the next that finds none
     clears it. It never fires again and again while drift lasts.
@@ -77,6 +82,13 @@ class DriftMonitor(pulumi.ComponentResource):
             shift_alarm_name(args["project"], args["stage"]),
             "The predictions moved further than the use case allows: another population, or another model than was meant.",
             metric=PREDICTION_SHIFT,
+            comparison="GreaterThanThreshold",
+        )
+        self._alarm(
+            args,
+            schema_alarm_name(args["project"], args["stage"]),
+            "Rows or requests break the data contract: repair their source or the client. Nothing is trained.",
+            metric=SCHEMA_BREAK,
             comparison="GreaterThanThreshold",
         )
         self.pipeline_name, self.alarm, self.shift_alarm = pipeline.pipeline_name, found.name, shifted.name

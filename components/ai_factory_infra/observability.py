@@ -96,6 +96,7 @@ def _drift(args: ObservabilityArgs, region: str) -> list[Json]:
     wanted = {
         "Drift (1: found)": "drift",
         "Shift of the predictions (1: as much as allowed)": "prediction_shift",
+        "Rows and requests that break the contract (1: as many as allowed)": "schema_break",
     }
     return [_chart(title, region, [_metric(looked, name, "Maximum")]) for title, name in wanted.items()]
 

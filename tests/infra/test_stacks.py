@@ -487,10 +487,12 @@ def test_true_values_are_joined_where_the_stack_says_that_there_are_some(stacks:
 def test_the_drift_alarm_keeps_its_state_between_two_looks(stacks: Mapping[str, Registered]) -> None:
     alarm = stacks["monitoring"].named(ALARM, "-drift").inputs
     shift = stacks["monitoring"].named(ALARM, "-shift").inputs
-    assert alarm["treatMissingData"] == shift["treatMissingData"] == "ignore"
-    assert [(a["namespace"], a["metricName"]) for a in (alarm, shift)] == [
+    schema = stacks["monitoring"].named(ALARM, "-break").inputs
+    assert alarm["treatMissingData"] == shift["treatMissingData"] == schema["treatMissingData"] == "ignore"
+    assert [(a["namespace"], a["metricName"]) for a in (alarm, shift, schema)] == [
         ("AIFactory", "drift"),
         ("AIFactory", "prediction_shift"),
+        ("AIFactory", "schema_break"),
     ]
     script = json.loads(stacks["monitoring"].only(PIPELINE).inputs["pipelineDefinition"])["Steps"][0]["Arguments"]
     text = " ".join(script["AppSpecification"]["ContainerArguments"])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pulumi
 from ai_factory_infra.config import COMMAND, IMAGE_TAG, StackConfig, flag, load, roles, text
-from ai_factory_infra.drift_monitor import DriftMonitor, alarm_name, shift_alarm_name
+from ai_factory_infra.drift_monitor import DriftMonitor, alarm_name, schema_alarm_name, shift_alarm_name
 from ai_factory_infra.observability import Observability
 from ai_factory_infra.stage import Stage
 from ai_factory_infra.steps import Machine
@@ -79,7 +79,11 @@ dashboard = Observability(
         "stage": stage.name,
 {%- if mode == "batch" %}
         "pipelines": {name: stage.named(name) for name in ("training", "scoring", "monitor")},
-        "alarm_names": [alarm_name(config.project, stage.name), shift_alarm_name(config.project, stage.name)],
+        "alarm_names": [
+            alarm_name(config.project, stage.name),
+            shift_alarm_name(config.project, stage.name),
+            schema_alarm_name(config.project, stage.name),
+        ],
 {%- else %}
         "endpoint_name": stage.named("{{ "endpoint" if mode == "realtime" else mode }}"),
 {%- if mode == "async" %}
@@ -89,6 +93,7 @@ dashboard = Observability(
         "alarm_names": [
             alarm_name(config.project, stage.name),
             shift_alarm_name(config.project, stage.name),
+            schema_alarm_name(config.project, stage.name),
 {%- for alarm in {"realtime": ["errors", "latency"], "serverless": ["errors", "latency", "concurrency"], "async": ["errors", "latency", "waiting", "lost"]}[mode] %}
             stage.named("{{ "endpoint" if mode == "realtime" else mode }}-{{ alarm }}"),
 {%- endfor %}

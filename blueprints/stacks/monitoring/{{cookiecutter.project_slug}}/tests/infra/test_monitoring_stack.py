@@ -42,6 +42,14 @@ def test_a_shift_of_the_predictions_is_told_and_takes_no_version_back(stacks: Ma
     assert alarm["name"] not in json.dumps([e.inputs.get("deploymentConfig") for e in endpoints])
 
 
+def test_rows_that_break_the_contract_are_told_and_start_no_training(stacks: Mapping[str, Registered]) -> None:
+    alarm = stacks["monitoring"].named("aws:cloudwatch/metricAlarm:MetricAlarm", "-break").inputs
+    assert alarm["alarmActions"] == [stacks["foundation"].outputs["alerts_topic_arn"]]
+    assert (alarm["metricName"], alarm["threshold"]) == ("schema_break", 1)
+    rules = stacks["training"].of("aws:cloudwatch/eventRule:EventRule") if "training" in stacks else []
+    assert not [r for r in rules if alarm["name"] in r.inputs.get("eventPattern", "")]
+
+
 def test_the_monitor_waits_for_a_release(stacks: Mapping[str, Registered]) -> None:
     schedule = stacks["monitoring"].only("aws:scheduler/schedule:Schedule").inputs
     assert schedule["state"] == ("ENABLED" if stacks["serving"].outputs["release"] else "DISABLED")
