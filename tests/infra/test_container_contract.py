@@ -13,7 +13,7 @@ from ai_factory_infra.steps import DRIFT_EXIT, monitoring, scoring
 from ai_factory_runtime.base.project import PROJECT_VARIABLE, Hooks
 from ai_factory_runtime.cli import build_app
 from ai_factory_runtime.releases import stages
-from ai_factory_runtime.serving import server as serving
+from ai_factory_runtime.serving import settings
 from ai_factory_spec.errors import EXIT_DRIFT
 from helpers_infra import ROOT
 
@@ -48,7 +48,7 @@ def test_the_model_is_handed_over_under_the_name_that_the_runtime_reads() -> Non
 
 
 def test_the_endpoint_keeps_requests_and_the_container_does_not() -> None:
-    assert ENVIRONMENT[serving.CAPTURE_VARIABLE] == "0"
+    assert ENVIRONMENT[settings.CAPTURE_VARIABLE] == "0"
 
 
 def test_every_job_begins_in_the_images_repository() -> None:
