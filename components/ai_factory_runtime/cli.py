@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -180,7 +181,10 @@ def _add_production(app: typer.Typer, project: ProjectOpener) -> None:
         from ai_factory_runtime.batch.job import score as score_rows
         from ai_factory_runtime.batch.source_parts import usual_source
         from ai_factory_runtime.commands import console
+        from ai_factory_runtime.data.named import named_by_caller
 
         opened = project()
         rows = source or usual_source(opened.usecase.data, opened.root)
-        console.show_scores(score_rows(opened, rows, out, stage, jobs=jobs), as_json=as_json)
+        with nullcontext() if source is None else named_by_caller():
+            scored = score_rows(opened, rows, out, stage, jobs=jobs)
+        console.show_scores(scored, as_json=as_json)

@@ -53,13 +53,11 @@ class DataUnreadable(FactoryError):
     """The data cannot be read as a table at all. `problem` says why."""
 
     slug = "data-unreadable"
+    HINT = "data.source in usecase.yaml names where the rows are; data.py decides how they are read."
 
     def __init__(self, *, path: Path | str, problem: str, hint: str = "") -> None:
-        self.problem = problem
-        super().__init__(
-            f"Cannot read {path}: {problem}",
-            hint=hint or "data.source in usecase.yaml names where the rows are; data.py decides how they are read.",
-        )
+        self.path, self.problem = path, problem
+        super().__init__(f"Cannot read {path}: {problem}", hint=hint or self.HINT)
 
 
 class DataUnusable(FactoryError):
@@ -177,7 +175,8 @@ class RegistryUnavailable(FactoryError):
     def __init__(self, *, address: str, problem: str, hint: str = "") -> None:
         super().__init__(
             f"The model registry {address} does not answer: {problem}",
-            hint=hint or "See that its address is right, and that its file can be read or its server runs, then run again.",
+            hint=hint
+            or "See that its address is right, and that its file can be read or its server runs, then run again.",
         )
 
 

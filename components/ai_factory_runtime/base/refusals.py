@@ -8,7 +8,7 @@ FactoryError (ai_factory_spec.errors)
 ├── ApprovalRefused      this signature cannot be taken                                   1
 ├── ReleaseInvalid       a release record does not fit its model                          4
 ├── SketchUnreadable     the package's sketch is of another format                        1
-├── BatchUnusable        no row of the batch can be scored                                4
+├── BatchUnusable        no row of the batch can be answered                              4
 ├── OutputRefused        the predictions cannot go where they are to go                   1
 ├── NothingCaptured      there are no captured requests to monitor                        1
 ├── NotTold              a channel did not take a notice                                  1
@@ -112,7 +112,7 @@ class SketchUnreadable(FactoryError):
 
 
 class BatchUnusable(FactoryError):
-    """No row of the batch can be scored; `rejects` is the file with the reasons, where there is one."""
+    """No row of the batch can be answered; `rejects` is the file with the reasons, where there is one."""
 
     slug = "batch-unusable"
     exit_code = EXIT_CHECKS_FAILED
@@ -122,7 +122,7 @@ class BatchUnusable(FactoryError):
         self.rejects = rejects
         where = f"The reasons for each row are in {rejects}. " if rejects else ""
         super().__init__(
-            "\n".join([f"No row of {source} can be scored:", *(f"  {p}" for p in self.problems)]),
+            "\n".join([f"No row of {source} can be answered:", *(f"  {p}" for p in self.problems)]),
             hint=f"{where}The columns must be as in data.contract of usecase.yaml.",
         )
 

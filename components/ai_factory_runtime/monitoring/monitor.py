@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ai_factory_runtime.base.atomic import write_atomically
 from ai_factory_runtime.base.project import Project
+from ai_factory_runtime.data.named import named_by_caller
 from ai_factory_runtime.model_package.package import ModelPackage
 from ai_factory_runtime.model_package.sketch import Sketch
 from ai_factory_runtime.monitoring.code_drift import CodeDrift, code_drift
@@ -139,12 +140,13 @@ def monitor(
     """
     moment = now or dt.datetime.now(dt.UTC)
     model, package = load_deployed(project, stage)
-    known = find_labels(project, stage, labels)
-    seen = (
-        captured_window(project, package, stage, known)
-        if source is None
-        else file_window(project, package, source, known)
-    )
+    with named_by_caller():
+        known = find_labels(project, stage, labels)
+        seen = (
+            captured_window(project, package, stage, known)
+            if source is None
+            else file_window(project, package, source, known)
+        )
     findings = _findings(project, package, seen)
     folder = _new_folder(project.reports / stage, moment)
     result = MonitorResult(
