@@ -106,20 +106,27 @@ def add_version(project: Project, number: int, kind: str = "good") -> Path:
 
 def make_champion(root: Path, *kinds: str) -> Project:
     """A project with version 1 in dev, and a challenger of each kind as versions 2, 3, …"""
-    project = make_project(root)
-    for number, kind in enumerate(("good", *kinds), start=1):
-        add_version(project, number, kind)
+    project = make_versions(root, *kinds)
     put(project, 1)
     return project
 
 
 def make_registered(root: Path, *kinds: str) -> Project:
     """The same, every version in the registry."""
-    project = make_champion(root, *kinds)
+    project = make_versions(root, *kinds)
     for number in range(1, len(kinds) + 2):
         run = f"run-{number}"
         folder = project.models / run
         open_registry(project).register(folder, digest=package_digest(folder), run_id=run, tags={}, metrics={})
+    put(project, 1)
+    return project
+
+
+def make_versions(root: Path, *kinds: str) -> Project:
+    """The packages alone."""
+    project = make_project(root)
+    for number, kind in enumerate(("good", *kinds), start=1):
+        add_version(project, number, kind)
     return project
 
 
