@@ -17,11 +17,25 @@ from ai_factory_infra.errors import RehearsalRefused
 GOES_ON = frozenset(
     (
         "APPDATA", "COLORTERM", "COMSPEC", "HOME", "HOMEDRIVE", "HOMEPATH", "HTTPS_PROXY", "HTTP_PROXY", "LANG", "LANGUAGE",
-        "LD_LIBRARY_PATH", "LOCALAPPDATA", "LOGNAME", "NO_COLOR", "NO_PROXY", "PATH", "PATHEXT", "PULUMI_HOME",
-        "PULUMI_PYTHON_CMD", "PYTHONHOME", "PYTHONPATH", "PYTHONUTF8", "SHELL", "SSL_CERT_DIR", "SSL_CERT_FILE", "SYSTEMROOT",
+        "LD_LIBRARY_PATH", "LOCALAPPDATA", "LOGNAME", "NO_COLOR", "NO_PROXY", "PATH", "PATHEXT",
+        "PYTHONHOME", "PYTHONPATH", "PYTHONUTF8", "SHELL", "SSL_CERT_DIR", "SSL_CERT_FILE", "SYSTEMROOT",
         "TEMP", "TERM", "TMP", "TMPDIR", "TZ", "USER", "USERPROFILE", "VIRTUAL_ENV",
     )
 )  # fmt: skip
+# Of Pulumi's own settings those stay behind that say where a state is, who asks, or what a program is told.
+NOT_OF_PULUMI = (
+    "ACCESS",
+    "API",
+    "BACKEND",
+    "CLOUD",
+    "CONFIG",
+    "CREDENTIALS",
+    "ORG",
+    "PASSPHRASE",
+    "SECRET",
+    "STACK",
+    "TOKEN",
+)
 OF_AWS = frozenset({"aws", "ai-factory", "pulumi"})
 REACH_NOTHING = frozenset({"random", "tls"})
 MODULE = "pulumi_"  # what the Python module of a provider begins with
@@ -81,7 +95,7 @@ def _modules(folder: Path) -> set[str]:
 
 def stranger(environment: Mapping[str, str], emulator: str, work: Path, region: str) -> dict[str, str]:
     """The environment of somebody who is signed in nowhere, knows only the emulator, and keeps state in `work`."""
-    kept = {k: v for k, v in environment.items() if k.upper() in GOES_ON or k.startswith("LC_")}
+    kept = {k: v for k, v in environment.items() if _goes_on(k.upper())}
     return kept | {
         "AWS_ENDPOINT_URL": emulator,
         "AWS_ACCESS_KEY_ID": NOBODY,
@@ -95,6 +109,11 @@ def stranger(environment: Mapping[str, str], emulator: str, work: Path, region: 
         "PULUMI_CONFIG_PASSPHRASE": NOBODY,
         "PULUMI_SKIP_UPDATE_CHECK": "true",
     }
+
+
+def _goes_on(name: str) -> bool:
+    how_pulumi_works = name.startswith("PULUMI_") and not any(word in name for word in NOT_OF_PULUMI)
+    return name in GOES_ON or name.startswith("LC_") or how_pulumi_works
 
 
 @contextmanager
