@@ -17,13 +17,14 @@ import pulumi_aws as aws
 
 from ai_factory_infra.account import Account
 from ai_factory_infra.approval_definition import NEEDED, RELEASED, SOURCE, TAKEN_BACK, approval_definition
-from ai_factory_infra.inputs import RoleInputs
+from ai_factory_infra.inputs import RoleInputs, RunbookInputs
 from ai_factory_infra.limits import LOGICAL_NAME
-from ai_factory_infra.metric_alarms import executions_failed, metric_alarm
+from ai_factory_infra.metric_alarms import executions_failed, metric_alarm, told
 from ai_factory_infra.model_groups import NAME, is_arn
 from ai_factory_infra.pipeline_parts import role
 from ai_factory_infra.policies import Statement
 from ai_factory_infra.problems import Problems
+from ai_factory_infra.runbooks import APPROVALS
 
 MOST_HOURS = 168  # longer, and the state machine's history would be full
 WORDS = {
@@ -33,7 +34,7 @@ WORDS = {
 }
 
 
-class ApprovalFlowArgs(RoleInputs):
+class ApprovalFlowArgs(RoleInputs, RunbookInputs):
     """`group`: the name of the model package group, which is this account's. `trainers`: what the names of roles begin with that may never approve.
 
     `hours`: how long the second person has, 72 by default, at most a week. `role_arns`: roles that exist, for the parts `flow`
@@ -145,7 +146,7 @@ class ApprovalFlow(pulumi.ComponentResource):
             f"{self._name}-failed",
             "An approval could not be checked: the version stays as one person left it.",
             executions_failed(flow),
-            self._args["alerts_topic_arn"],
+            told(self._args, APPROVALS),
             parent=self,
             tells_end=False,
         )

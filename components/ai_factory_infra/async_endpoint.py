@@ -26,6 +26,7 @@ from ai_factory_infra.endpoint_machines import (
     machine_statements,
     machines,
     volume_key,
+    watch_idle,
 )
 from ai_factory_infra.endpoint_parts import (
     VARIANT,
@@ -35,11 +36,13 @@ from ai_factory_infra.endpoint_parts import (
     endpoint_log,
     endpoint_role,
     outlives,
+    unhealthy,
 )
 from ai_factory_infra.endpoint_variants import over_for_minutes
-from ai_factory_infra.metric_alarms import metric_alarm
+from ai_factory_infra.metric_alarms import metric_alarm, told
 from ai_factory_infra.policies import Folder, Statement, uri
 from ai_factory_infra.problems import Problems, is_known
+from ai_factory_infra.runbooks import SERVING
 
 # What the container may be sent and how long it may take. SageMaker would send 1 GB, which no machine should read twice at
 # once without having been chosen for it, and waits 15 minutes for an answer unless the caller says otherwise.
@@ -90,7 +93,8 @@ class AsyncEndpoint(pulumi.ComponentResource):
         role = endpoint_role(name, args, self._may(), parent=self)
         log = endpoint_log(name, args, parent=self)
         alarms = endpoint_alarms(name, args, "A rollout under way goes back.", parent=self)
-        self._watch_queue()
+        unhealthy(name, args, [*alarms, *self._watch_queue()], parent=self)
+        watch_idle(name, args, ("ModelLatency", "SampleCount"), parent=self)  # a queue publishes no Invocations
         self.endpoint_name = pulumi.Output.from_input(name)
         self.configuration_name = pulumi.Output.from_input("")
         if args["model_data"] is not None:
@@ -101,7 +105,9 @@ class AsyncEndpoint(pulumi.ComponentResource):
             self.configuration_name = configuration.name
             low, high = args["instances"], args["max_instances"]
             if high > low:
-                scale_with_backlog(name, endpoint, (low, high), args.get("backlog_per_instance", 5), parent=self)
+                scale_with_backlog(
+                    name, endpoint, (low, high), args.get("backlog_per_instance", 5), told(args, SERVING), parent=self
+                )
         self.register_outputs(
             {
                 "endpoint_name": self.endpoint_name,
@@ -139,15 +145,15 @@ class AsyncEndpoint(pulumi.ComponentResource):
             *machine_statements(args, parent=self),
         ]
 
-    def _watch_queue(self) -> None:
+    def _watch_queue(self) -> list[aws.cloudwatch.MetricAlarm]:
         """Requests that wait too long, and requests or answers that are lost beside a model that is well."""
-        name, topic, where = self._name, self._args["alerts_topic_arn"], {"EndpointName": self._name}
+        name, whom, where = self._name, told(self._args, SERVING), {"EndpointName": self._name}
         patience = self._args.get("max_wait_seconds", 900)
-        metric_alarm(
+        waiting = metric_alarm(
             f"{name}-waiting",
             f"{name}: the oldest request waits longer than it should: too few machines, or none that starts.",
             over_for_minutes("ApproximateAgeOfOldestRequest", where, "Maximum", patience),
-            topic,
+            whom,
             parent=self,
         )
         queries: list[Any] = [
@@ -164,19 +170,22 @@ class AsyncEndpoint(pulumi.ComponentResource):
             for i, metric in enumerate(LOST)
         ]
         total = " + ".join(f"FILL(m{i}, 0)" for i in range(len(LOST)))
-        aws.cloudwatch.MetricAlarm(
+        lost = aws.cloudwatch.MetricAlarm(
             f"{name}-lost",
             name=f"{name}-lost",
-            alarm_description=f"{name}: requests or answers are lost ({', '.join(LOST)}): see its log's data-log streams.",
+            alarm_description=whom.words(
+                f"{name}: requests or answers are lost ({', '.join(LOST)}): see its log's data-log streams."
+            ),
             metric_queries=[*queries, {"id": "lost", "expression": total, "label": "lost", "return_data": True}],
             evaluation_periods=1,
             threshold=0,
             comparison_operator="GreaterThanThreshold",
             treat_missing_data="notBreaching",
-            alarm_actions=[topic],
-            ok_actions=[topic],
+            alarm_actions=[whom.topic_arn],
+            ok_actions=[whom.topic_arn],
             opts=pulumi.ResourceOptions(parent=self),
         )
+        return [waiting, lost]
 
     def _configuration(self, model: aws.sagemaker.Model) -> aws.sagemaker.EndpointConfiguration:
         args = self._args

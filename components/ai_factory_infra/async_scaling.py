@@ -11,6 +11,7 @@ import pulumi
 import pulumi_aws as aws
 
 from ai_factory_infra.endpoint_parts import VARIANT
+from ai_factory_infra.metric_alarms import Told
 from ai_factory_infra.variant_scaling import scale_with_metric
 
 PER_MACHINE, NO_MACHINE = "ApproximateBacklogSizePerInstance", "HasBacklogWithoutCapacity"
@@ -22,10 +23,14 @@ def scale_with_backlog(
     endpoint: aws.sagemaker.Endpoint,
     machines: tuple[int, int],
     backlog: int,
+    told: Told,
     *,
     parent: pulumi.Resource,
 ) -> None:
-    """Keep the endpoint between two numbers of machines, by the requests that wait for each; from 0 where that is the lower."""
+    """Keep the endpoint between two numbers of machines, by the requests that wait for each; from 0 where that is the lower.
+
+    `told`: what the alarm that starts the first machine names as its runbook; it tells nobody.
+    """
     target = scale_with_metric(
         name,
         endpoint.name,
@@ -45,11 +50,16 @@ def scale_with_backlog(
         parent=parent,
     )
     if machines[0] == 0:
-        _wake(name, endpoint, target, parent=parent)
+        _wake(name, endpoint, target, told, parent=parent)
 
 
 def _wake(
-    name: str, endpoint: aws.sagemaker.Endpoint, target: aws.appautoscaling.Target, *, parent: pulumi.Resource
+    name: str,
+    endpoint: aws.sagemaker.Endpoint,
+    target: aws.appautoscaling.Target,
+    told: Told,
+    *,
+    parent: pulumi.Resource,
 ) -> None:
     first = aws.appautoscaling.Policy(
         f"{name}-wake",
@@ -68,7 +78,7 @@ def _wake(
     aws.cloudwatch.MetricAlarm(
         f"{name}-wake",
         name=f"{name}-wake",
-        alarm_description=f"Requests wait and {name} has no machine: one is started. Tells nobody.",
+        alarm_description=told.words(f"Requests wait and {name} has no machine: one is started. Tells nobody."),
         namespace="AWS/SageMaker",
         metric_name=NO_MACHINE,
         dimensions={"EndpointName": endpoint.name},

@@ -19,12 +19,13 @@ import pulumi_aws as aws
 from ai_factory_infra import policies
 from ai_factory_infra.account import Account
 from ai_factory_infra.execution_role import ExecutionRole
-from ai_factory_infra.inputs import RoleInputs
+from ai_factory_infra.inputs import RoleInputs, RunbookInputs
 from ai_factory_infra.limits import LOGICAL_NAME
-from ai_factory_infra.metric_alarms import letters_waiting, metric_alarm
+from ai_factory_infra.metric_alarms import letters_waiting, metric_alarm, told
 from ai_factory_infra.pipeline_parts import role
 from ai_factory_infra.policies import Statement
 from ai_factory_infra.problems import Problems, is_known
+from ai_factory_infra.runbooks import STREAMS
 from ai_factory_infra.schedules import ScheduleError, eventbridge
 from ai_factory_infra.stream_policies import leave_letters
 
@@ -33,7 +34,7 @@ LOGS = "/aws-glue/"  # Glue names the groups itself: by the job, and by the secu
 CAPACITY = (0.0625, 1.0)  # data processing units that a Python shell job may have: 1 GB or 16 GB of memory
 
 
-class BatchIngestionArgs(RoleInputs):
+class BatchIngestionArgs(RoleInputs, RunbookInputs):
     """`lake`: the bucket with the three folders. `landing`: where files arrive. `curated`: the parts. `refused`: what became none.
 
     `schedule`: five cron fields, UTC; empty: only by hand. `enabled`: whether the schedule runs. `small`: 1 GB of memory
@@ -251,9 +252,9 @@ class BatchIngestion(pulumi.ComponentResource):
         name = f"{self._name}-undelivered"
         metric_alarm(
             name,
-            "A run was due and could not be started: the queue holds why. Playbook: stream-data-in.",
+            "A run was due and could not be started: the queue holds why.",
             letters_waiting(queue),
-            self._args["alerts_topic_arn"],
+            told(self._args, STREAMS),
             parent=self,
         )
         self.alarms = (name,)

@@ -16,15 +16,16 @@ import pulumi
 import pulumi_aws as aws
 
 from ai_factory_infra.account import Account
-from ai_factory_infra.inputs import RoleInputs
+from ai_factory_infra.inputs import RoleInputs, RunbookInputs
 from ai_factory_infra.limits import LOGICAL_NAME
-from ai_factory_infra.metric_alarms import executions_failed, metric_alarm
+from ai_factory_infra.metric_alarms import executions_failed, metric_alarm, told
 from ai_factory_infra.pipeline_parts import role
 from ai_factory_infra.policies import Statement
 from ai_factory_infra.problems import Problems
+from ai_factory_infra.runbooks import SERVING
 
 
-class ChallengerGuardArgs(RoleInputs):
+class ChallengerGuardArgs(RoleInputs, RunbookInputs):
     """`endpoint_name`: whose variant it is. `alarms`: the names of the alarms that speak against `variant`, of the same account.
 
     `role_arns`: roles that exist, for the parts `hand` (the state machine) and `ear` (what starts it).
@@ -101,7 +102,7 @@ class ChallengerGuard(pulumi.ComponentResource):
             f"{self._name}-failed",
             f"The share of {self._args['variant']} could not be taken away: do it by hand.",
             executions_failed(machine, seconds=60),
-            self._args["alerts_topic_arn"],
+            told(self._args, SERVING),
             parent=self,
             tells_end=False,
         )

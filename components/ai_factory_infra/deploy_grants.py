@@ -180,6 +180,13 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
             ("*",),
         ),
         Grant(
+            "CompositeAlarms",
+            "one alarm says that the endpoint is not well; AWS takes these two for it without a resource only",
+            ("cloudwatch/compositeAlarm:CompositeAlarm",),
+            actions("cloudwatch", "PutCompositeAlarm", "DescribeAlarms"),
+            ("*",),
+        ),
+        Grant(
             "Topics",
             "an asynchronous endpoint says what became of a request",
             ("sns/topic:Topic", "sns/topicPolicy:TopicPolicy"),

@@ -14,15 +14,17 @@ import pulumi_aws as aws
 
 from ai_factory_infra.container_pipeline import ContainerPipeline
 from ai_factory_infra.drift_metrics import DRIFT, PREDICTION_SHIFT, SCHEMA_BREAK
-from ai_factory_infra.inputs import CommandInputs
+from ai_factory_infra.inputs import CommandInputs, RunbookInputs
+from ai_factory_infra.metric_alarms import told
 from ai_factory_infra.naming import prefix
 from ai_factory_infra.policies import Folder
+from ai_factory_infra.runbooks import MONITORING
 from ai_factory_infra.steps import Machine, monitoring
 
 NAMESPACE = "AIFactory"
 
 
-class DriftMonitorArgs(CommandInputs):
+class DriftMonitorArgs(CommandInputs, RunbookInputs):
     """`rows`: what the endpoint captured (`captured`), or what was scored. `schedule`: five cron fields, UTC.
 
     `labels`: true values that arrive later; the folder must hold some, for SageMaker starts no job whose input is empty.
@@ -133,10 +135,11 @@ class DriftMonitor(pulumi.ComponentResource):
         self, args: DriftMonitorArgs, name: str, what: str, *, metric: str, comparison: str
     ) -> aws.cloudwatch.MetricAlarm:
         """An alarm on a metric that only a look publishes; between two looks it keeps its state."""
+        whom = told(args, MONITORING)
         return aws.cloudwatch.MetricAlarm(
             f"{self._name}-{metric.rpartition('_')[2]}",
             name=name,
-            alarm_description=f"{what} See the newest report; playbook: monitor-a-model.",
+            alarm_description=whom.words(f"{what} See the newest report."),
             namespace=NAMESPACE,
             metric_name=metric,
             dimensions={"project": args["project"], "stage": args["stage"]},
@@ -146,7 +149,7 @@ class DriftMonitor(pulumi.ComponentResource):
             comparison_operator=comparison,
             threshold=1,
             treat_missing_data="ignore",
-            alarm_actions=[args["alerts_topic_arn"]],
-            ok_actions=[args["alerts_topic_arn"]],
+            alarm_actions=[whom.topic_arn],
+            ok_actions=[whom.topic_arn],
             opts=pulumi.ResourceOptions(parent=self),
         )

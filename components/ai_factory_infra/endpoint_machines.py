@@ -16,26 +16,32 @@ from ai_factory_infra import policies
 from ai_factory_infra.account import Account
 from ai_factory_infra.endpoint_parts import VARIANT, EndpointArgs, container_environment, outlives
 from ai_factory_infra.execution_role import ExecutionRole
+from ai_factory_infra.idle_alarm import MOST_DAYS, idle_alarm
 from ai_factory_infra.limits import has_local_storage
+from ai_factory_infra.metric_alarms import told
 from ai_factory_infra.policies import NetworkRef, Statement
 from ai_factory_infra.problems import Problems
 from ai_factory_infra.regions import SAGEMAKER, check_region
 from ai_factory_infra.rollout import Rollout
+from ai_factory_infra.runbooks import SERVING
 
 INSTANCE_TYPE = "ml.m5.large"
+IDLE_DAYS = 3
 
 
 class MachineEndpointArgs(EndpointArgs):
     """`model_data` is a folder, `s3://bucket/prefix/`. `instances` and `max_instances`: the range of autoscaling; equal for none.
 
     `instance_type`: ml.m5.large by default. `rollout`: how a new version meets traffic, all at once by default.
-    `local_storage_waiver`: why machines with their own disks, which take no volume key, are fine.
+    `idle_days`: after so many days, 7 at most, on which there were machines and no request, people are told; 3 by default, 0 for
+    never. `local_storage_waiver`: why machines with their own disks, which take no volume key, are fine.
     """
 
     rollout: NotRequired[Rollout]
     instance_type: NotRequired[str]
     instances: NotRequired[int]
     max_instances: NotRequired[int]
+    idle_days: NotRequired[int]
     local_storage_waiver: NotRequired[str]
     network: NotRequired[NetworkRef | None]
 
@@ -96,6 +102,14 @@ def deployment(args: MachineEndpointArgs, alarms: Sequence[aws.cloudwatch.Metric
     return args.get("rollout", Rollout()).deployment([a.name for a in alarms])
 
 
+def watch_idle(
+    name: str, args: MachineEndpointArgs, asked: tuple[str, str], *, parent: pulumi.Resource
+) -> aws.cloudwatch.MetricAlarm | None:
+    """The alarm on machines that nobody asks. `asked`: the metric that counts the requests of such an endpoint, its statistic."""
+    days = args.get("idle_days", IDLE_DAYS)
+    return idle_alarm(name, VARIANT, asked, days, told(args, SERVING), parent=parent) if days else None
+
+
 def check_machines(problems: Problems, args: MachineEndpointArgs, *, fewest: int, kind: str, mode: str) -> None:
     """Note what AWS would refuse of an endpoint's machines. `fewest`: the least number of machines that `kind` may have.
 
@@ -119,6 +133,7 @@ def check_machines(problems: Problems, args: MachineEndpointArgs, *, fewest: int
         if low
         else f"got {high}; at least 1: each update starts with one machine",
     )
+    problems.between("idle_days", args.get("idle_days", IDLE_DAYS), 0, MOST_DAYS, unit="days")
     rollout = args.get("rollout", Rollout())
     rollout.check_mode(problems, "rollout", mode)
     rollout.check(problems, "rollout", low)

@@ -16,17 +16,19 @@ from ai_factory_infra import policies
 from ai_factory_infra.account import Account
 from ai_factory_infra.endpoint_variants import Bounds, variant_alarms
 from ai_factory_infra.execution_role import ExecutionRole, ExecutionRoleArgs
-from ai_factory_infra.inputs import RoleInputs
+from ai_factory_infra.inputs import RoleInputs, RunbookInputs
 from ai_factory_infra.limits import LOG_RETENTION_DAYS, LOGICAL_NAME, MODEL_ENVIRONMENT
+from ai_factory_infra.metric_alarms import told
 from ai_factory_infra.policies import Folder, Statement
 from ai_factory_infra.problems import Problems
+from ai_factory_infra.runbooks import SERVING
 
 MODEL_FOLDER = "/opt/ml/model"
 VARIANT = "AllTraffic"  # a deployment guardrail refuses a change of the variant's name
 SECRET_WORDS = ("secret", "password", "token", "api_key", "apikey", "private_key")
 
 
-class EndpointArgs(RoleInputs):
+class EndpointArgs(RoleInputs, RunbookInputs):
     """`model_data`: the model package in the bucket; None: no model yet, so no endpoint. `models`: where packages are, all the
     role may read. `max_error_rate`: the share of requests (0 to 1) that may fail, `p99_ms`: the milliseconds that one in a
     hundred may exceed. `log_retention_days`: one of `LOG_RETENTION_DAYS`, 30 by default. `region`: where it is to run, so
@@ -91,8 +93,28 @@ def endpoint_alarms(
     name: str, args: EndpointArgs, then: str, *, parent: pulumi.Resource, variant: str = VARIANT, part: str = ""
 ) -> list[aws.cloudwatch.MetricAlarm]:
     """The alarms on failed and slow requests of one variant; `then` says what follows when one is raised."""
-    bounds = Bounds(args.get("max_error_rate", 0.01), args["p99_ms"], args["alerts_topic_arn"])
+    bounds = Bounds(args.get("max_error_rate", 0.01), args["p99_ms"], told(args, SERVING))
     return variant_alarms(f"{name}{part}", name, variant, bounds, then, parent=parent)
+
+
+def unhealthy(
+    name: str, args: EndpointArgs, alarms: Sequence[aws.cloudwatch.MetricAlarm], *, parent: pulumi.Resource
+) -> aws.cloudwatch.CompositeAlarm:
+    """`<name>-unhealthy`: any of the alarms is raised. Page on this one; the others say what it is.
+
+    It is made with them, and not where the dashboard is: AWS refuses to delete an alarm that another one is made of.
+    """
+    whom = told(args, SERVING)
+    rule = pulumi.Output.all(*(a.name for a in alarms)).apply(lambda names: " OR ".join(f'ALARM("{n}")' for n in names))
+    return aws.cloudwatch.CompositeAlarm(
+        f"{name}-unhealthy",
+        alarm_name=f"{name}-unhealthy",
+        alarm_description=whom.words(f"{name} does not serve as it should: see which of its alarms is raised."),
+        alarm_rule=rule,
+        alarm_actions=[whom.topic_arn],
+        ok_actions=[whom.topic_arn],
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
 
 
 def deployed(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from ai_factory_infra.metric_alarms import Condition, metric_alarm
+from ai_factory_infra.metric_alarms import Condition, Told, metric_alarm
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Bounds:
 
     max_error_rate: float
     p99_ms: float
-    alerts_topic_arn: pulumi.Input[str]
+    told: Told
 
 
 def variant_alarms(
@@ -41,7 +41,7 @@ def variant_alarms(
             f"{name}-{what}",
             f"{endpoint}: {condition.metric} of {variant} over its bound. {then}",
             condition,
-            bounds.alerts_topic_arn,
+            bounds.told,
             parent=parent,
         )
         for what, condition in watched.items()

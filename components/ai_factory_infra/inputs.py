@@ -25,6 +25,12 @@ class RoleInputs(TypedDict):
     role_arns: NotRequired[Mapping[str, pulumi.Input[str]]]
 
 
+class RunbookInputs(TypedDict):
+    """For what raises alarms. `runbooks`: where the pages are that say what to do, an address or a folder; `docs` by default."""
+
+    runbooks: NotRequired[pulumi.Input[str]]
+
+
 class JobInputs(RoleInputs):
     """For what runs the project's image as jobs. `image`: with its tag. `repository_arn`: where the image is pulled from.
 

@@ -1,4 +1,4 @@
-"""Alarms on one metric: when it has gone too far, as a value, and the alarm that tells a topic so.
+"""Alarms on one metric: when it has gone too far, as a value, and the alarm that tells a topic so, and what to do about it.
 
 AWS: "Using Amazon CloudWatch alarms", "Monitoring Step Functions metrics using Amazon CloudWatch", "Available CloudWatch
 metrics for Amazon SQS".
@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
+
+from ai_factory_infra.inputs import RunbookInputs
+from ai_factory_infra.runbooks import DOCS
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +36,34 @@ class Condition:
     missing: str = "notBreaching"
 
 
+class Telling(RunbookInputs):
+    """The inputs of a component that raises alarms."""
+
+    alerts_topic_arn: pulumi.Input[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Who hears of an alarm, and the page on which they read what to do: an address, or a file of the repository."""
+
+    topic_arn: pulumi.Input[str]
+    runbook: pulumi.Input[str]
+
+    def words(self, description: str) -> pulumi.Output[str]:
+        """The description of an alarm, with its runbook."""
+        return pulumi.Output.format("{0} Runbook: {1}", description, self.runbook)
+
+
+def told(args: Telling, page: str) -> Told:
+    """Whom a component tells, with one of the pages of `runbooks`."""
+    return Told(args["alerts_topic_arn"], pulumi.Output.format("{0}/{1}", args.get("runbooks", DOCS), page))
+
+
 def metric_alarm(
     name: str,
     description: str,
     condition: Condition,
-    topic_arn: pulumi.Input[str],
+    told: Told,
     *,
     parent: pulumi.Resource,
     tells_end: bool = True,
@@ -47,7 +73,7 @@ def metric_alarm(
     return aws.cloudwatch.MetricAlarm(
         name,
         name=name,
-        alarm_description=description,
+        alarm_description=told.words(description),
         namespace=condition.namespace,
         metric_name=condition.metric,
         dimensions=condition.dimensions,
@@ -59,8 +85,8 @@ def metric_alarm(
         datapoints_to_alarm=condition.datapoints,
         comparison_operator=condition.comparison,
         treat_missing_data=condition.missing,
-        alarm_actions=[topic_arn],
-        ok_actions=[topic_arn] if tells_end else None,
+        alarm_actions=[told.topic_arn],
+        ok_actions=[told.topic_arn] if tells_end else None,
         opts=pulumi.ResourceOptions(parent=parent),
     )
 

@@ -17,6 +17,8 @@ WITHOUT_RESOURCE = frozenset(
     {
         "application-autoscaling:DescribeScalableTargets",
         "application-autoscaling:DescribeScalingPolicies",
+        "cloudwatch:DescribeAlarms",  # of an alarm on other alarms, which AWS shows to nobody who may see some alarms only
+        "cloudwatch:PutCompositeAlarm",
         "cloudwatch:PutMetricData",
         "ec2:DescribeAvailabilityZones",
         "ec2:DescribeDhcpOptions",
@@ -185,11 +187,13 @@ def use_key(key_arn: pulumi.Input[str]) -> Statement:
     }
 
 
-def lend_key(key_arn: pulumi.Input[str]) -> Statement:
-    """Let SageMaker encrypt the disks of the machines it starts."""
+def lend_key(
+    key_arn: pulumi.Input[str], to: str = "Disks", why: str = "the disks of its machines are encrypted"
+) -> Statement:
+    """Let SageMaker use the key for what it keeps itself: the disks of the machines it starts, or what `to` names."""
     return {
-        "sid": "LendKeyToDisks",
-        "why": "the disks of its machines are encrypted",
+        "sid": f"LendKeyTo{to}",
+        "why": why,
         "actions": ["kms:CreateGrant"],
         "resources": [key_arn],
         "conditions": {"Bool": {"kms:GrantIsForAWSResource": "true"}},

@@ -26,6 +26,7 @@ from ai_factory_infra.endpoint_machines import (
     machine_statements,
     machines,
     volume_key,
+    watch_idle,
 )
 from ai_factory_infra.endpoint_parts import (
     VARIANT,
@@ -35,10 +36,12 @@ from ai_factory_infra.endpoint_parts import (
     endpoint_log,
     endpoint_role,
     outlives,
+    unhealthy,
 )
 from ai_factory_infra.policies import Folder, uri
 from ai_factory_infra.problems import Problems
 from ai_factory_infra.rollout import SIDE_BY_SIDE, Rollout
+from ai_factory_infra.runbooks import DOCS
 from ai_factory_infra.variant_scaling import scale_with_requests
 
 CHALLENGER = "Challenger"
@@ -76,6 +79,8 @@ class RealtimeEndpoint(pulumi.ComponentResource):
         role = endpoint_role(name, args, [*writes, *machine_statements(args, parent=self)], parent=self)
         log = endpoint_log(name, args, parent=self)
         alarms = endpoint_alarms(name, args, "A rollout under way goes back.", parent=self)
+        unhealthy(name, args, alarms, parent=self)
+        watch_idle(name, args, ("Invocations", "Sum"), parent=self)
         self.endpoint_name = pulumi.Output.from_input(name)
         self.configuration_name = pulumi.Output.from_input("")
         if args["model_data"] is not None:
@@ -140,6 +145,7 @@ class RealtimeEndpoint(pulumi.ComponentResource):
                     "alerts_topic_arn": self._args["alerts_topic_arn"],
                     "permissions_boundary_arn": self._args.get("permissions_boundary_arn"),
                     "role_arns": self._args.get("role_arns", {}),
+                    "runbooks": self._args.get("runbooks", DOCS),
                 },
                 opts=pulumi.ResourceOptions(parent=self, depends_on=alarms),
             )

@@ -16,17 +16,18 @@ import pulumi_aws as aws
 
 from ai_factory_infra import policies
 from ai_factory_infra.execution_role import ExecutionRole
-from ai_factory_infra.inputs import RoleInputs
+from ai_factory_infra.inputs import RoleInputs, RunbookInputs
 from ai_factory_infra.limits import LOGICAL_NAME
-from ai_factory_infra.metric_alarms import executions_failed, letters_waiting, metric_alarm
+from ai_factory_infra.metric_alarms import executions_failed, letters_waiting, metric_alarm, told
 from ai_factory_infra.pipeline_parts import role
 from ai_factory_infra.policies import Statement
 from ai_factory_infra.problems import Problems
 from ai_factory_infra.retrain_definition import door_definition
+from ai_factory_infra.runbooks import RETRAINING
 from ai_factory_infra.schedules import ScheduleError, eventbridge
 
 
-class RetrainTriggerArgs(RoleInputs):
+class RetrainTriggerArgs(RoleInputs, RunbookInputs):
     """`pipeline_name` is known before the pipeline is; `pipeline_arn` makes the trigger wait for it.
 
     `drift_alarm`: the name of the alarm to listen for, empty for none. `schedule`: five cron fields, UTC, or empty.
@@ -175,7 +176,7 @@ class RetrainTrigger(pulumi.ComponentResource):
                 f"{self._name}-{what}",
                 f"A retraining was asked for and could not be started ({what}).",
                 condition,
-                self._args["alerts_topic_arn"],
+                told(self._args, RETRAINING),
                 parent=self,
                 tells_end=False,
             )

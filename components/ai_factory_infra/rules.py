@@ -124,9 +124,9 @@ def _is_serverless(configuration: Governed) -> bool:
 def _key_on_configuration(resources: Sequence[Governed]) -> Found:
     for r in _of(resources, CONFIGURATION):
         kinds = [str(v.get("instanceType", "")) for v in _variants(r)]
-        takes_none = _is_serverless(r) or any(has_local_storage(k) for k in kinds)
-        if not takes_none and not r.inputs.get("kmsKeyArn"):
-            yield r, "its machines' disks have no key of yours: set kms_key_arn"
+        what = "the copy of its image has" if _is_serverless(r) else "its machines' disks have"
+        if not any(has_local_storage(k) for k in kinds) and not r.inputs.get("kmsKeyArn"):
+            yield r, f"{what} no key of yours: set kms_key_arn"
 
 
 def _isolation(resources: Sequence[Governed]) -> Found:

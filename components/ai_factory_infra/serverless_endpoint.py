@@ -3,10 +3,11 @@
 It stands up without a model: role, log and alarms come first, and the endpoint follows once `model_data` names one.
 What SageMaker does not do here: gradual rollouts and a second version (the alarms tell people, they take nothing back), capture
 of requests for the monitor, a network of the project's, network isolation, GPUs, packages that are not one archive. An endpoint
-with machines cannot be updated into a serverless one: give each its own name.
+with machines cannot be updated into a serverless one: give each its own name. There are no disks to encrypt; the key of its
+configuration is for the copy of the image that SageMaker keeps.
 Costs when idle: nothing; with `provisioned_concurrency` its memory, by the hour.
 Limits: 1024 to 6144 MB in steps of 1024, 1 to 200 requests at once, 63 characters for a name, an image of 10 GB.
-AWS: "Deploy models with Amazon SageMaker Serverless Inference".
+AWS: "Deploy models with Amazon SageMaker Serverless Inference", "Create an endpoint configuration" (serverless; KmsKeyId).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, NotRequired
 import pulumi
 import pulumi_aws as aws
 
+from ai_factory_infra import policies
 from ai_factory_infra.endpoint_parts import (
     VARIANT,
     EndpointArgs,
@@ -26,12 +28,14 @@ from ai_factory_infra.endpoint_parts import (
     endpoint_log,
     endpoint_role,
     outlives,
+    unhealthy,
 )
 from ai_factory_infra.endpoint_variants import over_for_minutes
-from ai_factory_infra.metric_alarms import metric_alarm
+from ai_factory_infra.metric_alarms import metric_alarm, told
 from ai_factory_infra.problems import Problems
 from ai_factory_infra.regions import SERVERLESS, check_region
 from ai_factory_infra.rollout import Rollout
+from ai_factory_infra.runbooks import SERVING
 
 MEMORY_MB = range(1024, 6144 + 1, 1024)
 MOST_AT_ONCE = 200
@@ -64,9 +68,11 @@ class ServerlessEndpoint(pulumi.ComponentResource):
         check(name, args)
         super().__init__("ai-factory:index:ServerlessEndpoint", name, {}, opts)
         self._name, self._args = name, args
-        role = endpoint_role(name, args, [], parent=self)
+        copied = policies.lend_key(args["kms_key_arn"], "ImageCopy", "SageMaker keeps an encrypted copy of its image")
+        role = endpoint_role(name, args, [copied], parent=self)
         log = endpoint_log(name, args, parent=self)
         alarms = [*endpoint_alarms(name, args, "Go back by hand: name the release before.", parent=self), self._full()]
+        unhealthy(name, args, alarms, parent=self)
         self.endpoint_name = pulumi.Output.from_input(name)
         self.configuration_name = pulumi.Output.from_input("")
         if args["model_data"] is not None:
@@ -91,7 +97,7 @@ class ServerlessEndpoint(pulumi.ComponentResource):
             f"{self._name}-concurrency",
             f"{self._name}: nearly as many requests at once as max_concurrency allows; more are refused (429).",
             over_for_minutes("ServerlessConcurrentExecutionsUtilization", of_variant, "Maximum", NEARLY_ALL),
-            self._args["alerts_topic_arn"],
+            told(self._args, SERVING),
             parent=self,
         )
 

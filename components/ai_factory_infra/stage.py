@@ -12,6 +12,7 @@ from ai_factory_infra.config import StackConfig
 from ai_factory_infra.emulated import provider_settings
 from ai_factory_infra.naming import prefix
 from ai_factory_infra.policies import NetworkRef
+from ai_factory_infra.runbooks import DOCS
 
 NO_CLOUD = "organization"  # what Pulumi calls the organization of a state that is a bucket or a folder
 
@@ -72,6 +73,11 @@ class Exports:
     def network(self) -> NetworkRef:
         """Where containers run, as the foundation exports it."""
         return {"subnet_ids": self["subnet_ids"], "security_group_ids": self["security_group_ids"]}
+
+    @property
+    def runbooks(self) -> pulumi.Output[str]:
+        """Where people read what to do about an alarm, as the foundation says; the folder, where it says nothing yet."""
+        return self._reference.get_output("runbooks").apply(lambda where: str(where or DOCS))
 
     def boundary(self, own: str) -> pulumi.Input[str] | None:
         """The policy that bounds every role: the stack's own setting, else the foundation's; None where there is neither."""

@@ -16,12 +16,13 @@ import pulumi
 import pulumi_aws as aws
 
 from ai_factory_infra.account import Account
-from ai_factory_infra.inputs import RoleInputs
+from ai_factory_infra.inputs import RoleInputs, RunbookInputs
 from ai_factory_infra.limits import LOG_RETENTION_DAYS, LOGICAL_NAME
-from ai_factory_infra.metric_alarms import Condition, metric_alarm
+from ai_factory_infra.metric_alarms import Condition, metric_alarm, told
 from ai_factory_infra.pipeline_parts import role
 from ai_factory_infra.policies import Folder
 from ai_factory_infra.problems import Problems, is_known
+from ai_factory_infra.runbooks import STREAMS
 from ai_factory_infra.stream_policies import (
     deliver_objects,
     read_stream,
@@ -35,7 +36,7 @@ SHARDS = 200  # of a provisioned stream; AWS allows more on request
 LATE = 2  # a delivery is late after so many times the seconds that Firehose may collect for, and five minutes
 
 
-class StreamIngestionArgs(RoleInputs):
+class StreamIngestionArgs(RoleInputs, RunbookInputs):
     """`lake`: where records land; what Firehose cannot process lands under `<prefix>-failed`.
 
     `shards`: 0 for a stream that grows and shrinks by itself (on demand). `retention_hours`: how long a consumer that was
@@ -148,8 +149,7 @@ class StreamIngestion(pulumi.ComponentResource):
             )
             wanted["quiet"] = (f"No record arrived for {quiet} minutes.", silence)
         for what, (said, condition) in wanted.items():
-            name, topic = f"{self._name}-{what}", self._args["alerts_topic_arn"]
-            metric_alarm(name, f"{said} Playbook: stream-data-in.", condition, topic, parent=self)
+            metric_alarm(f"{self._name}-{what}", said, condition, told(self._args, STREAMS), parent=self)
         return tuple(f"{self._name}-{what}" for what in wanted)
 
 

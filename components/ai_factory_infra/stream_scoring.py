@@ -21,12 +21,13 @@ import pulumi_aws as aws
 
 from ai_factory_infra import policies, stream_consumer
 from ai_factory_infra.account import Account
-from ai_factory_infra.inputs import RoleInputs
+from ai_factory_infra.inputs import RoleInputs, RunbookInputs
 from ai_factory_infra.limits import LOG_RETENTION_DAYS, LOGICAL_NAME
-from ai_factory_infra.metric_alarms import Condition, letters_waiting, metric_alarm
+from ai_factory_infra.metric_alarms import Condition, letters_waiting, metric_alarm, told
 from ai_factory_infra.pipeline_parts import role
 from ai_factory_infra.policies import Folder, Statement
 from ai_factory_infra.problems import Problems
+from ai_factory_infra.runbooks import STREAMS
 from ai_factory_infra.stream_policies import leave_letters, read_stream, use_stream_key, write_log_group, write_stream
 
 with warnings.catch_warnings():
@@ -39,7 +40,7 @@ CODE = Path(stream_consumer.__file__)
 HOUR = 3600
 
 
-class StreamScoringArgs(RoleInputs):
+class StreamScoringArgs(RoleInputs, RunbookInputs):
     """`project` and `stage`: what its metrics are published under. `endpoint_name`: a real-time or serverless endpoint.
 
     `enabled`: whether records are read, decided later where it depends on another stack; until then they wait on the stream,
@@ -189,42 +190,38 @@ class StreamScoring(pulumi.ComponentResource):
             ),
         }
         for what, (said, condition) in wanted.items():
-            name, topic = f"{self._name}-{what}", self._args["alerts_topic_arn"]
-            metric_alarm(name, f"{said} Playbook: stream-data-in.", condition, topic, parent=self)
+            metric_alarm(f"{self._name}-{what}", said, condition, told(self._args, STREAMS), parent=self)
         return (*(f"{self._name}-{what}" for what in wanted), self._alarm_on_refused())
 
     def _alarm_on_refused(self) -> str:
         """The name of the alarm on the share of an hour's records that break the contract, which no metric says by itself."""
-        name, share, topic = (
-            f"{self._name}-refused",
-            self._args.get("refused_share", 0.05),
-            self._args["alerts_topic_arn"],
-        )
+        name, share, whom = f"{self._name}-refused", self._args.get("refused_share", 0.05), told(self._args, STREAMS)
         aws.cloudwatch.MetricAlarm(
             name,
             name=name,
-            alarm_description=f"More than {share:.0%} of an hour's records break the data contract: see the refused folder. "
-            "Playbook: stream-data-in.",
+            alarm_description=whom.words(
+                f"More than {share:.0%} of an hour's records break the data contract: see the refused folder."
+            ),
             metric_queries=self._share_refused(),
             evaluation_periods=1,
             threshold=share,
             comparison_operator="GreaterThanThreshold",
             treat_missing_data="notBreaching",
-            alarm_actions=[topic],
-            ok_actions=[topic],
+            alarm_actions=[whom.topic_arn],
+            ok_actions=[whom.topic_arn],
             opts=self._child,
         )
         return name
 
     def _share_refused(self) -> list[Any]:
-        told = {"project": self._args["project"], "stage": self._args["stage"]}
+        own = {"project": self._args["project"], "stage": self._args["stage"]}
         counted: list[Any] = [
             {
                 "id": word,
                 "metric": {
                     "namespace": stream_consumer.NAMESPACE,
                     "metric_name": f"stream_{word}",
-                    "dimensions": told,
+                    "dimensions": own,
                     "period": HOUR,
                     "stat": "Sum",
                 },

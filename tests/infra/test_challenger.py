@@ -125,7 +125,7 @@ def test_without_a_challenger_there_is_one_version(strategy: str) -> None:
     found = serving(strategy, challenger="")
     assert [v["variantName"] for v in variants(found)] == ["AllTraffic"]
     assert variants(found, "shadowProductionVariants") == []
-    assert (len(found.of(MODEL)), len(found.of(ALARM))) == (1, 2)
+    assert (len(found.of(MODEL)), len(found.of(ALARM))) == (1, 3)
 
 
 def test_a_challenger_that_answers_is_scaled_as_the_champion() -> None:

@@ -7,10 +7,11 @@ from dataclasses import replace
 import pulumi
 import pulumi_aws as aws
 import pytest
-from ai_factory_infra.metric_alarms import Condition, executions_failed, letters_waiting, metric_alarm
+from ai_factory_infra.metric_alarms import Condition, Told, executions_failed, letters_waiting, metric_alarm
 from ai_factory_infra.testing import Registered, run_resources
 
 ALARM, TOPIC = "aws:cloudwatch/metricAlarm:MetricAlarm", "arn:aws:sns:eu-west-1:123456789012:alerts"
+TOLD = Told(TOPIC, "docs/serve-on-aws.md#alarms")
 SLOW = Condition(
     "AWS/SageMaker", "ModelLatency", {"EndpointName": "e"}, "p99", 800, seconds=60, periods=3, datapoints=2
 )
@@ -24,7 +25,7 @@ class Parent(pulumi.ComponentResource):
 def raised(condition: Condition, *, tells_end: bool = True) -> Registered:
     def build() -> None:
         parent = Parent("whole", pulumi.ResourceOptions(provider=aws.Provider("aws", region="eu-west-1")))
-        metric_alarm("churn-dev-slow", "Too slow.", condition, TOPIC, parent=parent, tells_end=tells_end)
+        metric_alarm("churn-dev-slow", "Too slow.", condition, TOLD, parent=parent, tells_end=tells_end)
 
     return run_resources(build)
 
@@ -58,8 +59,8 @@ def test_one_failed_execution_or_one_letter_is_too_many_and_silence_is_well() ->
         child = pulumi.ResourceOptions(parent=parent)
         machine = aws.sfn.StateMachine("door", role_arn="arn", definition="{}", opts=child)
         queue = aws.sqs.Queue("letters", opts=child)
-        metric_alarm("failed", "It failed.", executions_failed(machine, seconds=60), TOPIC, parent=parent)
-        metric_alarm("left", "A letter lies there.", letters_waiting(queue), TOPIC, parent=parent)
+        metric_alarm("failed", "It failed.", executions_failed(machine, seconds=60), TOLD, parent=parent)
+        metric_alarm("left", "A letter lies there.", letters_waiting(queue), TOLD, parent=parent)
 
     failed, left = sorted(run_resources(build).of(ALARM), key=lambda r: r.name)
     for found in (failed.inputs, left.inputs):

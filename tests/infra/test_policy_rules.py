@@ -67,10 +67,11 @@ SETTINGS = (
 A_BUCKET = thing(BUCKET)
 AN_ENDPOINT = thing(ENDPOINT, name="e")
 A_MODEL = thing(MODEL, primaryContainer=PROD)
-SERVERLESS = {"productionVariants": [{"serverlessConfig": {"memorySizeInMb": 1024}}]}
+SERVERLESS = {"productionVariants": [{"serverlessConfig": {"memorySizeInMb": 1024}}], "kmsKeyArn": KEY_ARN}
 # rule -> what breaks it, and the same thing as it should be
 CASES: list[Case] = [
     ("configuration-key", [thing(CONFIGURATION, **MACHINES)], [thing(CONFIGURATION, **MACHINES, kmsKeyArn=UNKNOWN)]),
+    ("configuration-key", [thing(CONFIGURATION, **(SERVERLESS | {"kmsKeyArn": None}))], [thing(CONFIGURATION, **SERVERLESS)]),
     ("isolation", [A_MODEL], [thing(MODEL, primaryContainer=PROD, enableNetworkIsolation=True)]),
     ("isolation", [A_MODEL, thing(CONFIGURATION, depends=(A_MODEL.urn,), **MACHINES, kmsKeyArn=KEY_ARN)],
      [A_MODEL, thing(CONFIGURATION, depends=(A_MODEL.urn,), **SERVERLESS)]),

@@ -166,7 +166,17 @@ def test_all_but_the_endpoint_stands_up_before_there_is_a_model(mode: str) -> No
     found = made(mode, model_data=None)
     assert not {ENDPOINT, CONFIGURATION, MODEL, SCALED, POLICY} & {r.type for r in found.resources}
     assert "aws:iam/role:Role" in found
-    assert len(found.of(ALARM)) == {"realtime": 2, "serverless": 3, "async": 4}[mode]
+    assert len(found.of(ALARM)) == {"realtime": 3, "serverless": 3, "async": 5}[mode]
+
+
+def test_the_key_is_for_what_sagemaker_keeps_and_lent_for_that_alone(mode: str) -> None:
+    """Disks of machines, or the copy of the image of an endpoint without any; AWS's services use it by a grant."""
+    found = made(mode)
+    assert found.only(CONFIGURATION).inputs["kmsKeyArn"] == ARN
+    (lent,) = (s for _, s in found.statements() if "kms:CreateGrant" in s["Action"])
+    assert lent["Sid"] == ("LendKeyToImageCopy" if mode == "serverless" else "LendKeyToDisks")
+    assert lent["Resource"] == [ARN]
+    assert lent["Condition"]["Bool"] == {"kms:GrantIsForAWSResource": "true"}
 
 
 def test_a_role_that_exists_is_used_and_none_is_made(mode: str) -> None:

@@ -14,6 +14,7 @@ from ai_factory_infra.deploy_role import PROVIDERS, DeployRole
 from ai_factory_infra.key_set import CLASSES, KeySet
 from ai_factory_infra.network import Network, NetworkArgs
 from ai_factory_infra.network_doors import INTERFACES
+from ai_factory_infra.runbooks import docs_of
 from ai_factory_infra.secure_bucket import SecureBucket
 from ai_factory_infra.security_baseline import SERVICES, SecurityBaseline
 from ai_factory_infra.shared_registry import PACKAGES, RegistryPlace, SharedConfig
@@ -26,6 +27,7 @@ class Config(SharedConfig):
 
     monthly_budget: float = number(0.01, 100_000_000)
     budget_scope: str = choice("account", "tag")
+    runbooks: str = text(r"|https?://\S+", "an address, or empty: the repository's own pages", default="")
     cost_anomalies: str = choice(*MODES, default="skip")
     cost_anomaly_monitor_arn: str = text(r"|arn:[\w-]+:ce::\d{12}:anomalymonitor/.+", "the monitor's ARN", default="")
     cost_anomaly_dollars: float = number(0.01, 1_000_000, default="20")
@@ -186,6 +188,7 @@ if config.security_baseline:
 pulumi.export("data_key_arn", keys.arns["data"])
 pulumi.export("logs_key_arn", keys.arns["logs"])
 pulumi.export("alerts_topic_arn", alerts.arn)
+pulumi.export("runbooks", config.runbooks or docs_of(config.repository, config.deploy_branch))
 pulumi.export("data_bucket", data.bucket)
 pulumi.export("artifacts_bucket", artifacts.bucket)
 pulumi.export("captures_bucket", captures.bucket)

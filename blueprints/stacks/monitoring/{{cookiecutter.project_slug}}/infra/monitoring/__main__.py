@@ -58,6 +58,7 @@ monitor = DriftMonitor(
         "reports": {"bucket": foundation["artifacts_bucket"], "prefix": "reports"},
         "kms_key_arn": foundation["data_key_arn"],
         "alerts_topic_arn": foundation["alerts_topic_arn"],
+        "runbooks": foundation.runbooks,
         "schedule": config.monitor_schedule,
 {%- if mode == "serverless" %}
         "enabled": release.apply(lambda r: bool(r) and config.rows),
@@ -94,7 +95,7 @@ dashboard = Observability(
             alarm_name(config.project, stage.name),
             shift_alarm_name(config.project, stage.name),
             schema_alarm_name(config.project, stage.name),
-{%- for alarm in {"realtime": ["errors", "latency"], "serverless": ["errors", "latency", "concurrency"], "async": ["errors", "latency", "waiting", "lost"]}[mode] %}
+{%- for alarm in {"realtime": ["unhealthy", "errors", "latency"], "serverless": ["unhealthy", "errors", "latency", "concurrency"], "async": ["unhealthy", "errors", "latency", "waiting", "lost"]}[mode] %}
             stage.named("{{ "endpoint" if mode == "realtime" else mode }}-{{ alarm }}"),
 {%- endfor %}
 {%- if cookiecutter.architecture == "streaming" %}

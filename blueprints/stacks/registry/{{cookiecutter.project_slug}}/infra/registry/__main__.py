@@ -72,6 +72,7 @@ if config.two_persons:
             "group": told["group_name"] or stage.prefix,
             "trainers": place.trainers,
             "alerts_topic_arn": foundation["alerts_topic_arn"],
+            "runbooks": foundation.runbooks,
             "permissions_boundary_arn": foundation.boundary(config.permissions_boundary_arn),
             "role_arns": config.role_arns,
         },

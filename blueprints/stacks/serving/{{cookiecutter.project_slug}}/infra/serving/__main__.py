@@ -104,6 +104,7 @@ class Config(StackConfig):
 {%- if mode == "async" %}
     max_wait_seconds: int = whole(60, 21_600)
 {%- endif %}
+    idle_days: int = whole(0, 7, default="3")
     local_storage_waiver: str = text(default="")
     rollout_strategy: str = choice(*STRATEGIES)
     rollout_step_percent: int = whole(1, 50)
@@ -154,6 +155,7 @@ endpoint = {{ {"realtime": "Realtime", "async": "Async", "serverless": "Serverle
         "kms_key_arn": foundation["data_key_arn"],
         "logs_key_arn": foundation["logs_key_arn"],
         "alerts_topic_arn": foundation["alerts_topic_arn"],
+        "runbooks": foundation.runbooks,
         "max_error_rate": config.rollout_max_error_rate,
         "p99_ms": config.p99_ms,
 {%- if mode == "serverless" %}
@@ -166,6 +168,7 @@ endpoint = {{ {"realtime": "Realtime", "async": "Async", "serverless": "Serverle
         "instance_type": config.instance_type,
         "instances": config.instances,
         "max_instances": config.max_instances,
+        "idle_days": config.idle_days,
         "local_storage_waiver": config.local_storage_waiver,
         "network": foundation.network,
 {%- endif %}

@@ -47,7 +47,8 @@ def live(request: pytest.FixtureRequest) -> Registered:
 
 
 def test_all_but_the_endpoint_stands_up_before_there_is_a_release(serving: Registered) -> None:
-    assert len(serving.of("aws:cloudwatch/metricAlarm:MetricAlarm")) == {{ {"realtime": 2, "serverless": 3, "async": 4}[mode] }}
+    whole = serving.only("aws:cloudwatch/compositeAlarm:CompositeAlarm")
+    assert whole.inputs["alarmRule"].count("ALARM(") == {{ {"realtime": 2, "serverless": 3, "async": 4}[mode] }}
     assert len(serving.of("aws:sagemaker/endpoint:Endpoint")) == (1 if serving.outputs["release"] else 0)
 
 

@@ -63,6 +63,7 @@ if config.retrain_on_drift or config.retrain_schedule:
             "pipeline_name": stage.named("training"),
             "pipeline_arn": training.arn,
             "alerts_topic_arn": foundation["alerts_topic_arn"],
+            "runbooks": foundation.runbooks,
             "drift_alarm": alarm_name(config.project, stage.name) if config.retrain_on_drift else "",
             "schedule": config.retrain_schedule,
             "cooldown_hours": config.cooldown_hours,
