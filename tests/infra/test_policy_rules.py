@@ -150,8 +150,9 @@ def test_a_stack_of_the_users_own_is_held_against_the_rules(tmp_path: Path) -> N
     program.write_text(
         program.read_text(encoding="utf-8") + '\nimport pulumi_aws\n\npulumi_aws.sns.Topic("open")\n', encoding="utf-8"
     )
-    found = report(infra)[0]
-    assert "encrypted-messages: open" in found
+    for file in (*infra.rglob("Pulumi.staging.yaml"), *infra.rglob("Pulumi.prod.yaml")):
+        file.unlink()  # one stage says it
+    assert "encrypted-messages: open" in report(infra)[0]
 
 
 def test_rules_advise_in_dev_and_bind_everywhere_else() -> None:
