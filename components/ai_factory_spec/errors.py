@@ -12,7 +12,7 @@ Errors never print. `slug` anchors into playbooks/errors.md.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 EXIT_OK = 0
@@ -31,6 +31,12 @@ class FactoryError(Exception):
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+        self.run_id = ""
+        """The run that ended so; empty where there was none, or it had no id yet."""
+
+    def details(self) -> dict[str, object]:
+        """The facts that a program asks for by name, as plain values for JSON; they stand beside message and hint."""
+        return {"run": self.run_id} if self.run_id else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +74,7 @@ class UsecaseError(FactoryError):
         super().__init__(
             "\n".join(lines), hint=hint or "`ai-factory schema usecase` prints every field and what it allows."
         )
+
+    def details(self) -> dict[str, object]:
+        """And every problem: path, line, message and hint."""
+        return {**super().details(), "problems": [asdict(p) for p in self.problems]}

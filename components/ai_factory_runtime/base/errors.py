@@ -26,6 +26,7 @@ FactoryError (ai_factory_spec.errors)
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,6 +88,11 @@ class ContractBroken(FactoryError):
             hint="Repair the data, or change data.contract in usecase.yaml where the data is right "
             "(data.contract.max_bad_rows sets bad rows aside).",
         )
+        self.counts = {"rows": rows, "bad_rows": bad_rows, "allowed": allowed}
+
+    def details(self) -> dict[str, object]:
+        """And the rows, how many are bad, which share may be, and every violation."""
+        return {**super().details(), **self.counts, "violations": [asdict(v) for v in self.violations]}
 
 
 class LeakageFound(FactoryError):
@@ -101,6 +107,10 @@ class LeakageFound(FactoryError):
         super().__init__(
             "\n".join(lines), hint=" ".join({leak.remedy: None for leak in self.leaks}) + " Then run again."
         )
+
+    def details(self) -> dict[str, object]:
+        """And every leak."""
+        return {**super().details(), "leaks": [asdict(leak) for leak in self.leaks]}
 
 
 class GateFailed(FactoryError):
@@ -119,6 +129,10 @@ class GateFailed(FactoryError):
             "\n".join(lines),
             hint=f"The figures are in {card}. Improve the model, or change acceptance in usecase.yaml.",
         )
+
+    def details(self) -> dict[str, object]:
+        """And the gates that failed, and where the card is."""
+        return {**super().details(), "gates": [asdict(result) for result in self.results], "card": str(self.card)}
 
 
 class ProjectCodeFailed(FactoryError):
@@ -223,6 +237,10 @@ class TamperedModel(ModelUnusable):
             hint="Do not use it. Restore the folder from a backup, or train again with `run`.",
         )
 
+    def details(self) -> dict[str, object]:
+        """And what is not as it was registered."""
+        return {**super().details(), "problems": list(self.problems)}
+
 
 class UntrustedModel(ModelUnusable):
     """The model holds a type that is not on the list of trusted types; nothing of it was loaded."""
@@ -270,3 +288,7 @@ class NotApproved(FactoryError):
         super().__init__(
             f"{release} is not approved for stage {stage}; still to sign: {', '.join(self.missing)}.", hint=hint
         )
+
+    def details(self) -> dict[str, object]:
+        """And the roles that have not signed."""
+        return {**super().details(), "missing": list(self.missing)}

@@ -21,6 +21,7 @@ FactoryError (ai_factory_spec.errors)
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from ai_factory_spec.errors import EXIT_CHECKS_FAILED, FactoryError, Problem
@@ -75,6 +76,10 @@ class PolicyInvalid(FactoryError):
         lines += [f"  {file}:{p.line}: {p}" if p.line else f"  {p}" for p in self.problems]
         super().__init__("\n".join(lines), hint="It lists, for each of low, medium and high, the roles that must sign.")
 
+    def details(self) -> dict[str, object]:
+        """And every problem of the file."""
+        return {**super().details(), "problems": [asdict(p) for p in self.problems]}
+
 
 class ApprovalRefused(FactoryError):
     """A signature that cannot be taken: an unknown role, no name, the role or the person has signed already."""
@@ -97,6 +102,10 @@ class ReleaseInvalid(FactoryError):
             f"The release record {path} approves nothing: {'; '.join(self.problems)}.",
             hint=hint or "Restore the record from git, or delete it and have the model approved again.",
         )
+
+    def details(self) -> dict[str, object]:
+        """And why it approves nothing."""
+        return {**super().details(), "problems": list(self.problems)}
 
 
 class SketchUnreadable(FactoryError):
@@ -125,6 +134,11 @@ class BatchUnusable(FactoryError):
             "\n".join([f"No row of {source} can be answered:", *(f"  {p}" for p in self.problems)]),
             hint=f"{where}The columns must be as in data.contract of usecase.yaml.",
         )
+
+    def details(self) -> dict[str, object]:
+        """And the commonest problems, and the file with the reason of each row."""
+        rejects = str(self.rejects) if self.rejects else None
+        return {**super().details(), "problems": list(self.problems), "rejects": rejects}
 
 
 class OutputRefused(FactoryError):
@@ -161,6 +175,10 @@ class NotTold(FactoryError):
             "\n".join(["Not everybody was told:", *(f"  {p}" for p in self.problems)]),
             hint="Correct monitoring.notify in usecase.yaml, or the variables that hold the address and the password.",
         )
+
+    def details(self) -> dict[str, object]:
+        """And each channel that failed."""
+        return {**super().details(), "problems": list(self.problems)}
 
 
 class LabelsUnusable(FactoryError):

@@ -81,6 +81,7 @@ def run_folder(project: Project, run_id: str) -> Iterator[Path]:
     try:
         yield partial
     except FactoryError as error:
+        error.run_id = run_id
         refusal = {"run": run_id, "refused": error.slug, "message": str(error), "hint": error.hint}
         with suppress(WriteFailed):  # on a full disk, say: why the run was refused is told all the same
             write_atomically(partial / REFUSED, to_json(refusal))

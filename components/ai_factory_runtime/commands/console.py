@@ -33,11 +33,10 @@ def show_json(document: object) -> None:
 
 
 def show_error(error: FactoryError, *, command: str, as_json: bool) -> None:
-    """Print an error: message, hint, slug. As JSON to standard output, for a program; else to standard error."""
+    """Print an error: message, hint, slug. As JSON to standard output, with its details, for a program; else to standard error."""
     if as_json:
-        show_json(
-            {"error": {"slug": error.slug, "message": str(error), "hint": error.hint, "exit_code": error.exit_code}}
-        )
+        said = {"slug": error.slug, "message": str(error), "hint": error.hint, "exit_code": error.exit_code}
+        show_json({"error": {**error.details(), **said}})
         return
     hint = re.sub(r"`(run|show|registry rebuild)`", lambda found: f"`{command} {found[1]}`", error.hint)
     lines = [f"Error: {error}", *([f"Next: {hint}"] if hint else []), f"More: docs/errors.md#{error.slug}"]
@@ -111,12 +110,13 @@ def show_runs(runs: Sequence[PastRun], *, command: str, as_json: bool) -> None:
     for run in runs:
         metric = run.report.get("primary_metric", "")
         value = run.report.get("metrics", {}).get(metric, {}).get("value")
-        outcome = run.refused or (
-            ", ".join(run.version.aliases) if run.version and run.version.aliases else "registered"
-        )
         shown = f"{metric} {value:.4g}" if value is not None else metric
         table.add_row(
-            run.run_id, str(run.version.version) if run.version else "–", run.report.get("model", ""), shown, outcome
+            run.run_id,
+            str(run.version.version) if run.version else "–",
+            run.report.get("model", ""),
+            shown,
+            run.outcome,
         )
     _console().print(table)
 

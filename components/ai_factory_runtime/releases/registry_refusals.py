@@ -54,6 +54,10 @@ class RebuildRefused(FactoryError):
         self.problems = tuple(problems)
         super().__init__(f"The model registry {address} is not rebuilt: {'; '.join(self.problems)}.", hint=hint)
 
+    def details(self) -> dict[str, object]:
+        """And every problem."""
+        return {**super().details(), "problems": list(self.problems)}
+
 
 def refusal(error: Exception, *, address: str, problem: str) -> FactoryError:
     """The refusal that an error of the registry is; `problem` is its text for a person."""

@@ -36,6 +36,12 @@ class PastRun:
         folders = [self.folder, *([self.version.folder] if self.version else [])]
         return next((folder / CARD_HTML for folder in folders if (folder / CARD_HTML).is_file()), None)
 
+    @property
+    def outcome(self) -> str:
+        """What became of it, in few words: its version's aliases, and what refused it; a registered run may have been refused after that."""
+        version = (", ".join(self.version.aliases) or "registered") if self.version else ""
+        return "; ".join(filter(None, (version, self.refused))) or "not registered"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {

@@ -104,6 +104,12 @@ def test_a_refused_run_exits_4_and_says_which_number_missed_which_threshold(proj
     assert "More: docs/errors.md#gate-failed" in err
     said = document("run", code=4)
     assert said["error"]["slug"] == "gate-failed"
+    (gate,) = said["error"]["gates"]
+    assert (gate["name"], gate["passed"]) == ("metric:accuracy:min", False)
+    assert gate["value"] < gate["bound"]
+    assert gate["sentence"] in said["error"]["message"]
+    assert Path(said["error"]["card"]).parent.name == said["error"]["run"]
+    assert Path(said["error"]["card"]).is_file()
     assert [r["version"] for r in document("show")] == [None, None, 1]
     assert [r["refused"] for r in document("show")] == ["gate-failed", "gate-failed", None]
 
