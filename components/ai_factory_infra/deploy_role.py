@@ -86,7 +86,7 @@ class DeployRole(pulumi.ComponentResource):
         parts = self.statements()
         attached = [
             aws.iam.RolePolicyAttachment(
-                f"{name}-{part}", role=role.name, policy_arn=self._policy(part, statements).arn, opts=self._child
+                f"{name}-{part}", role=role.id, policy_arn=self._policy(part, statements).arn, opts=self._child
             ).id
             for part, statements in parts.items()
         ]
