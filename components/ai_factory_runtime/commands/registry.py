@@ -17,10 +17,6 @@ def add(app: typer.Typer, project: Callable[[], Project], command: str) -> None:
     """Add the group `registry`."""
     group = typer.Typer(help="The registry of model versions itself.", no_args_is_help=True)
 
-    @group.callback()
-    def registry() -> None:
-        """The registry of model versions itself."""
-
     @group.command()
     def rebuild(as_json: Json = False) -> None:
         """Make a registry that is gone again, from packages, release records and stages; one that has versions stays."""

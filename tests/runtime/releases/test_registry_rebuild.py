@@ -240,3 +240,24 @@ def test_a_number_that_no_file_names_is_given_only_where_there_is_room(
     versions, left_out = number(found(*known), taken)
     assert [f.version for f in versions] == given
     assert len(left_out) == left
+
+
+def test_each_partition_is_rebuilt_for_itself_in_the_file_that_all_share(tmp_path: Path) -> None:
+    whole = make_project(tmp_path / "project")
+    at, de = (dataclasses.replace(whole, partition=name) for name in ("at", "de"))
+    for own in (at, de):
+        add(own, 1)
+    missing(whole)
+    for own, other in ((at, de), (de, at)):
+        with pytest.raises(RegistryGone):
+            open_registry(own).versions()
+        made = rebuild(own)
+        assert [(f.version, f.folder.is_relative_to(own.artifacts)) for f in made.versions] == [(1, True)]
+        assert (made.champion, made.left_out) == (1, ())
+        (version,) = open_registry(own).versions()
+        assert version.aliases == ("champion",)
+        if own is at:
+            with pytest.raises(RegistryGone):
+                open_registry(other).versions()
+    (first,) = open_registry(at).versions()
+    assert first.folder.is_relative_to(at.artifacts)
