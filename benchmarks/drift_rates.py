@@ -1,6 +1,6 @@
 """How often the monitor cries wolf, and how often it sees what is there.
 
-    python benchmarks/drift_rates.py [--windows 200] [--only columns|concept|whole]
+    python benchmarks/drift_rates.py [--windows 200] [--only columns|concept|level|whole]
 
 Prints the tables of playbooks/monitor-a-model.md. Each window gets a reference of its own, so that the chance in both
 counts. The columns are independent and of the shapes that real tables have; the seeds are fixed.
@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from ai_factory_runtime.data.screening import screen
 from ai_factory_runtime.evaluation.estimates import Judged, estimate
 from ai_factory_runtime.evaluation.residuals import residuals
 from ai_factory_runtime.model_package.sketch import Sketch, build_sketch
 from ai_factory_runtime.monitoring.concept import by_adwin, by_labelled_windows, concept
 from ai_factory_runtime.monitoring.drift import compare
 from ai_factory_runtime.monitoring.quality import Quality
-from ai_factory_spec.usecase import DriftThresholds
+from ai_factory_runtime.monitoring.schema_drift import breaks_of_rows, broken_cells
+from ai_factory_spec.usecase import Column, DriftThresholds
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
@@ -137,29 +138,92 @@ def adwin_alone(windows: int) -> None:
         print(f"{name}: {len(seen) / windows:.1%}, row {np.median(seen) if seen else float('nan'):.0f}", flush=True)
 
 
+def level_rates(windows: int) -> None:
+    """Shares of windows in which concept drift is said of rows that have no times, by their level alone."""
+    sizes = (200, 1000, 5000)
+    print(f"\n### The same of rows without times, by their level alone ({windows} each)\n")
+    print(f"| what happened | {' | '.join(f'{n:,} labelled rows' for n in sizes)} |\n|---|{'---:|' * len(sizes)}")
+    for name, answer, share, law in LAWS:
+        cells = []
+        for rows in sizes:
+            found = 0
+            for seed in range(windows):
+                random = np.random.default_rng([rows, seed])
+                known = [r.summary() for r in residuals(answer(1000, random))]
+                found += concept(answer(rows, random, at=int(share * rows), **law), known, ordered=False).moved
+            cells.append(f"{found / windows:.1%}")
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+KINDS = ("schema", "data", "predictions", "quality", "concept", "any", "any, rows without times")
+Law = dict[str, float]
+DAMAGE: tuple[tuple[str, Change, Law], ...] = (
+    (
+        "3 % of a number are texts",
+        lambda f: f.assign(normal0=f["normal0"].astype(object).where(f.index % 33 != 0, "?")),
+        {},
+    ),
+    ("unit of a number × 25.4", CHANGES["unit of a number × 25.4"], {}),
+    ("mean of a number + 0.5 sd", CHANGES["mean of a number + 0.5 sd"], {}),
+    ("10 % of a number missing", CHANGES["10 % of a number missing"], {}),
+    ("log odds + 1 from the middle on", lambda f: f, {"bias": 1.0, "at": 0.5}),
+    ("log odds + 1 in the whole window", lambda f: f, {"bias": 1.0, "at": 0.0}),
+    ("the features tell a third as much, in the whole window", lambda f: f, {"slope": 0.3, "at": 0.0}),
+)
+
+
 def whole(windows: int) -> None:
-    """Shares of windows without drift of which a whole look says that anything moved; the columns as above, and true values."""
-    print(f"\n### Windows without drift of which any kind of drift is said ({windows} each, 2,000 training rows)\n")
-    print("| window rows, all labelled | data or predictions | quality | concept | any |\n|---:|---:|---:|---:|---:|")
-    for rows in (200, 1000, 5000):
-        found = np.zeros(4)
-        for seed in range(windows):
-            random = np.random.default_rng([rows, seed, 7])
-            sketch, (frame, _) = reference(2000, random), draw(COLUMNS, rows, random)
-            held_out, window = answered(1000, random), answered(rows, random)
-            known = [r.summary() for r in residuals(held_out)]
-            sketch = replace(sketch, predictions=build_sketch(frame, (), held_out.prediction).predictions)
-            moved = compare(sketch, frame, window.prediction, ASKED, 1).drifted
-            before, now = estimate("roc_auc", held_out, seed), estimate("roc_auc", window, seed)
-            kinds = [moved, Quality("roc_auc", rows, now, before).worse, concept(window, known).moved]
-            found += [*kinds, any(kinds)]
-        print(f"| {rows:,} | {' | '.join(f'{share:.1%}' for share in found / windows)} |", flush=True)
+    """Shares of windows of which a whole look says that something moved; the columns as above, and true values of all rows."""
+    _whole_table("without drift", (200, 1000, 5000), [("nothing", lambda f: f, {})], windows)
+    _whole_table("with drift", (1000,), DAMAGE, max(20, windows // 4))
+
+
+def _whole_table(title: str, sizes: Sequence[int], cases: Sequence[tuple[str, Change, Law]], windows: int) -> None:
+    print(f"\n### Windows {title} of which any kind of drift is said ({windows} each, 2,000 training rows)\n")
+    print(f"| what happened | window rows, all labelled | {' | '.join(KINDS)} |\n|---|{'---:|' * (len(KINDS) + 1)}")
+    for name, change, law in cases:
+        for rows in sizes:
+            found = np.mean([_whole_look(rows, seed, change, law) for seed in range(windows)], axis=0)
+            print(f"| {name} | {rows:,} | {' | '.join(f'{share:.1%}' for share in found)} |", flush=True)
+
+
+def _whole_look(rows: int, seed: int, change: Change, law: Law) -> list[bool]:
+    """What one look says, in the order of KINDS. The contract's bounds lie half a range beyond the training rows, as proposed."""
+    random = np.random.default_rng([rows, seed, 7])
+    training, _ = draw(COLUMNS, 2000, random)
+    bounded = [_bounded(column, training) for column in COLUMNS]
+    frame, (held_out, window) = draw(COLUMNS, rows, random)[0], _answers(rows, random, law)
+    sketch = build_sketch(training, COLUMNS, held_out.prediction, [r.summary() for r in residuals(held_out)])
+    screened = screen(change(frame), bounded)
+    broken = breaks_of_rows(screened, (), allowed=0.0, reference_rows=2000, hidden=(), places=None).moved
+    report = compare(sketch, screened.frame, window.prediction, ASKED, 1, broken_cells(screened))
+    before, now = estimate("roc_auc", held_out, seed), estimate("roc_auc", window, seed)
+    worse = Quality("roc_auc", rows, now, before).worse
+    moved = [broken, bool(report.drifted_columns), bool(report.drifted_predictions), worse]
+    timed, untimed = (concept(window, sketch.residuals, ordered=o).moved for o in (True, False))
+    return [*moved, timed, any([*moved, timed]), any([*moved, untimed])]
+
+
+def _answers(rows: int, random: np.random.Generator, law: Law) -> tuple[Judged, Judged]:
+    """The held-out rows' answers and the window's."""
+    held_out = answered(1000, random)
+    window = answered(
+        rows, random, bias=law.get("bias", 0.0), slope=law.get("slope", 1.0), at=int(law.get("at", 0.0) * rows)
+    )
+    return held_out, window
+
+
+def _bounded(column: Column, training: pd.DataFrame) -> Column:
+    if column.type != "number":
+        return column.model_copy(update={"nullable": True, "categories": None})  # any value may come
+    low, high = float(training[column.name].min()), float(training[column.name].max())
+    return column.model_copy(update={"min": low - (high - low) / 2, "max": high + (high - low) / 2, "nullable": True})
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--windows", type=int, default=200)
-    parser.add_argument("--only", choices=("columns", "concept", "whole"))
+    parser.add_argument("--only", choices=("columns", "concept", "level", "whole"))
     arguments = parser.parse_args()
     if arguments.only in (None, "columns"):
         false_alarms(arguments.windows)
@@ -167,5 +231,7 @@ if __name__ == "__main__":
     if arguments.only in (None, "concept"):
         concept_rates(arguments.windows)
         adwin_alone(arguments.windows)
+    if arguments.only in (None, "level"):
+        level_rates(arguments.windows)
     if arguments.only in (None, "whole"):
         whole(arguments.windows)
