@@ -18,7 +18,7 @@ GOES_ON = frozenset(
     (
         "APPDATA", "COLORTERM", "COMSPEC", "HOME", "HOMEDRIVE", "HOMEPATH", "HTTPS_PROXY", "HTTP_PROXY", "LANG", "LANGUAGE",
         "LD_LIBRARY_PATH", "LOCALAPPDATA", "LOGNAME", "NO_COLOR", "NO_PROXY", "PATH", "PATHEXT",
-        "PYTHONHOME", "PYTHONPATH", "PYTHONUTF8", "SHELL", "SSL_CERT_DIR", "SSL_CERT_FILE", "SYSTEMROOT",
+        "SHELL", "SSL_CERT_DIR", "SSL_CERT_FILE", "SYSTEMROOT",
         "TEMP", "TERM", "TMP", "TMPDIR", "TZ", "USER", "USERPROFILE", "VIRTUAL_ENV",
     )
 )  # fmt: skip
@@ -113,7 +113,7 @@ def stranger(environment: Mapping[str, str], emulator: str, work: Path, region: 
 
 def _goes_on(name: str) -> bool:
     how_pulumi_works = name.startswith("PULUMI_") and not any(word in name for word in NOT_OF_PULUMI)
-    return name in GOES_ON or name.startswith("LC_") or how_pulumi_works
+    return name in GOES_ON or name.startswith(("LC_", "PYTHON")) or how_pulumi_works
 
 
 @contextmanager
