@@ -77,6 +77,7 @@ def test_the_copy_has_a_name_every_system_can_hold(name: str, place: str) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.matrix
 def test_ten_thousand_columns_work(tmp_path: Path) -> None:
     done = new(write_csv(tmp_path / "wide.csv", [f"c{i}" for i in range(10_000)]), tmp_path / "p")
     assert done.returncode == 0, done.stdout + done.stderr

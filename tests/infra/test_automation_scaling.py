@@ -172,6 +172,7 @@ def test_nothing_is_taken_away_before_somebody_said_yes(session: commands.Sessio
     assert "its scaling is taken away first" in said(session)
 
 
+@pytest.mark.matrix
 def test_without_it_the_update_is_refused_as_aws_would(
     session: commands.Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -197,15 +197,14 @@ def test_a_network_has_an_interface_for_each_service_that_is_asked_for_and_no_ot
     assert [d.inputs["vpcEndpointType"] for d in bare.of(DOOR)] == ["Gateway"]
     args = {"mode": "create", "buckets": ["b"], "interfaces": ["sagemaker.runtime", "ecr.dkr"]}
     found = made(Network, "net", args)
-    gateway, *doors = found.of(DOOR)
-    assert [d.inputs["serviceName"] for d in doors] == [
-        "com.amazonaws.eu-west-1.sagemaker.runtime",
-        "com.amazonaws.eu-west-1.ecr.dkr",
-    ]
+    by_service = {str(d.inputs["serviceName"]).partition("eu-west-1.")[2]: d for d in found.of(DOOR)}
+    gateway = by_service.pop("s3")
+    assert set(by_service) == {"sagemaker.runtime", "ecr.dkr"}
+    doors = list(by_service.values())
     assert {(d.inputs["vpcEndpointType"], d.inputs["privateDnsEnabled"]) for d in doors} == {("Interface", True)}
     assert {len(d.inputs["subnetIds"]) for d in doors} == {2}
-    for door, action in zip(doors, ("sagemaker:InvokeEndpoint", "ecr:BatchGetImage"), strict=True):
-        (statement,) = json.loads(door.inputs["policy"])["Statement"]
+    for service, action in (("sagemaker.runtime", "sagemaker:InvokeEndpoint"), ("ecr.dkr", "ecr:BatchGetImage")):
+        (statement,) = json.loads(by_service[service].inputs["policy"])["Statement"]
         assert action in statement["Action"]
         assert statement["Condition"] == {"StringEquals": {"aws:PrincipalAccount": "123456789012"}}
     assert "prod-eu-west-1-starport-layer-bucket" in gateway.inputs["policy"]

@@ -14,24 +14,18 @@ BIN = Path(sys.executable).parent
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("data", "architecture", "stacks_too"),
+    ("data", "architecture", "chosen"),
     [
-        ("breast_cancer", "realtime", False),  # the next test runs those of its stacks
-        pytest.param("wine", "realtime", False, marks=pytest.mark.matrix),
-        pytest.param("diabetes", "batch", True, marks=pytest.mark.matrix),
-        pytest.param("wine", "streaming", True, marks=pytest.mark.matrix),
+        ("breast_cancer", "realtime", ["tests/test_contract.py", "tests/test_features.py"]),
+        pytest.param("breast_cancer", "realtime", [], marks=pytest.mark.matrix),
+        pytest.param("wine", "realtime", ["--ignore=tests/infra"], marks=pytest.mark.matrix),
+        pytest.param("diabetes", "batch", [], marks=pytest.mark.matrix),
+        pytest.param("wine", "streaming", [], marks=pytest.mark.matrix),
     ],
 )
-def test_its_own_tests_pass(tmp_path: Path, data: str, architecture: str, stacks_too: bool) -> None:
+def test_its_own_tests_pass(tmp_path: Path, data: str, architecture: str, chosen: list[str]) -> None:
     repository = make_repository(tmp_path / "repository", data=data, architecture=architecture)
-    done = own_tests(repository, *([] if stacks_too else ["--ignore=tests/infra"]))
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert " passed" in done.stdout
-
-
-@pytest.mark.slow
-def test_its_infrastructure_tests_pass(realtime: Path) -> None:
-    done = own_tests(realtime, "tests/infra")
+    done = own_tests(repository, *chosen)
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout
 

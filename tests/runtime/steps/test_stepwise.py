@@ -232,6 +232,7 @@ def test_the_exported_pipeline_registers_the_model_that_a_run_makes(tmp_path: Pa
 
 
 @pytest.mark.slow
+@pytest.mark.matrix
 def test_the_exported_pipeline_registers_nothing_where_a_gate_failed(tmp_path: Path) -> None:
     project = wine(tmp_path / "p", acceptance={"metrics": {"log_loss": {"max": 0.0}}})
     world = cloud(tmp_path, project)
