@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ai_factory_spec.foreign import foreign
 from ai_factory_spec.tables import DELIMITERS, PARQUET_SUFFIXES
 
 from ai_factory.data_errors import ColumnsDuplicate, DataEmpty, DataFileUnreadable
@@ -62,8 +63,7 @@ def open_table(path: Path) -> Iterator[Table]:
         }
         with duckdb.connect(":memory:", config=config) as connection:
             connection.execute("SET TimeZone = 'UTC'")
-            parquet = head.startswith(b"PAR1") or path.suffix.lower() in PARQUET_SUFFIXES
-            table = _parquet(path, connection) if parquet else _csv(path, head, connection)
+            table = _parquet(path, connection) if _is_parquet(path) else _csv(path, head, connection)
             if not table.rows("SELECT 1 FROM raw LIMIT 1"):
                 raise DataEmpty(path=path, problem="it has columns and no rows")
             yield table
@@ -82,23 +82,18 @@ def _head(path: Path) -> bytes:
         ) from error
     if not head.strip():
         raise DataEmpty(path=path, problem="the file is empty")
-    for magic, name, hint in _FOREIGN:
-        if head.startswith(magic):
-            raise DataFileUnreadable(path=path, problem=f"it is {name}", hint=hint)
-    if not head.startswith(b"PAR1") and head[1:4000:2].count(0) + head[0:4000:2].count(0) > len(head[:4000]) // 4:
+    found = foreign(path.name, head)
+    if found:
+        raise DataFileUnreadable(path=path, problem=f"it is {found.what}", hint=found.way)
+    if not _is_parquet(path) and head[1:4000:2].count(0) + head[0:4000:2].count(0) > len(head[:4000]) // 4:
         raise DataFileUnreadable(
             path=path, problem="it seems to be encoded as UTF-16 or UTF-32", hint="Save it as UTF-8."
         )
     return head
 
 
-_FOREIGN: tuple[tuple[bytes, str, str], ...] = (
-    (b"\xff\xfe", "encoded as UTF-16, not UTF-8", "Save it as UTF-8."),
-    (b"\xfe\xff", "encoded as UTF-16, not UTF-8", "Save it as UTF-8."),
-    (b"\x1f\x8b", "compressed with gzip", "Unpack it first."),
-    (b"PK\x03\x04", "a zip archive or an Excel workbook", "Save the sheet as CSV in UTF-8."),
-    (b"\xd0\xcf\x11\xe0", "an old Excel workbook", "Save the sheet as CSV in UTF-8."),
-)
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() in PARQUET_SUFFIXES
 
 
 # CSV -------------------------------------------------------------------------------------------------------------------

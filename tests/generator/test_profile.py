@@ -396,6 +396,8 @@ def test_nothing_is_left_in_the_working_folder(tmp_path: Path, monkeypatch: pyte
         ("a,y\n1,n\n".encode("utf-16-be"), DataFileUnreadable, "UTF-16 or UTF-32"),
         (b"PK\x03\x04rest", DataFileUnreadable, "Excel workbook"),
         (b"\x1f\x8brest", DataFileUnreadable, "compressed with gzip"),
+        (b'[{"a": 1, "y": "n"}]', DataFileUnreadable, "it is JSON"),
+        (b"PAR1\x15\x04rest", DataFileUnreadable, "it is Parquet, and its name does not say so"),
         (b"PAR1 cut short", DataFileUnreadable, "no sound Parquet file"),
     ],
 )

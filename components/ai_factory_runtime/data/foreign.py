@@ -1,13 +1,10 @@
-"""Foreign files: what is neither CSV nor Parquet, or is one under the other's name, told by first bytes and by name.
-
-Read as CSV such a file has none of the contract's columns, or is "not in UTF-8": true, and no help to anybody.
-"""
+"""Files that are no table are refused for what they are."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
+from ai_factory_spec.foreign import HEAD_BYTES, foreign
 from ai_factory_spec.tables import PARQUET_SUFFIXES
 
 from ai_factory_runtime.base.errors import DataUnreadable
@@ -15,56 +12,11 @@ from ai_factory_runtime.base.errors import DataUnreadable
 PART_NAMES = (*PARQUET_SUFFIXES, ".csv", ".tsv", ".txt")
 """How names of tables end. A file that is named alone may end otherwise, unless the ending says that it is something else."""
 
-_HEAD_BYTES = 4096
-_UNPACK = "Unpack it first."
-_AS_CSV = "Save it as CSV in UTF-8."
-_AS_EITHER = "Write it as CSV in UTF-8 or as Parquet."
-_PARQUET = re.compile(rb"PAR1[\x00-\x08\x0b\x0c\x0e-\x1f]")  # a header may begin with the letters
-_BEGINNINGS = tuple(
-    (re.compile(beginning), what, way)
-    for beginning, what, way in (
-        (rb"\x1f\x8b", "compressed with gzip", _UNPACK),
-        (rb"BZh[1-9]1AY&SY", "compressed with bzip2", _UNPACK),
-        (rb"\xfd7zXZ\x00", "compressed with xz", _UNPACK),
-        (rb"\x28\xb5\x2f\xfd", "compressed with zstd", _UNPACK),
-        (rb"PK\x03\x04", "an Excel workbook or another zip archive", _AS_CSV),
-        (rb"\xd0\xcf\x11\xe0", "an old Excel workbook", _AS_CSV),
-        (rb"ARROW1\x00", "an Arrow (Feather) file", _AS_EITHER),
-        (rb"Obj\x01", "an Avro file", _AS_EITHER),
-        (
-            rb"SQLite format 3\x00",
-            "an SQLite database",
-            "Export the rows as CSV, or name it as sqlite:/// in data.source.",
-        ),
-        (rb"\xff\xfe|\xfe\xff", "encoded as UTF-16, not UTF-8", "Save it as UTF-8."),
-        (rb'(?:\xef\xbb\xbf)?\s*(?:\{\s*"|\[\s*[\[{])', "JSON", _AS_EITHER),
-    )
-)
-_NAMES = {
-    ".json": "JSON", ".jsonl": "JSON", ".ndjson": "JSON", ".geojson": "JSON", ".xml": "XML", ".html": "HTML",
-    ".xlsx": "an Excel workbook", ".xls": "an Excel workbook", ".xlsm": "an Excel workbook", ".ods": "a spreadsheet",
-    ".feather": "an Arrow (Feather) file", ".arrow": "an Arrow (Feather) file", ".orc": "an ORC file", ".avro": "an Avro file",
-    ".gz": "compressed with gzip", ".bz2": "compressed with bzip2", ".xz": "compressed with xz", ".zst": "compressed with zstd",
-    ".zip": "a zip archive", ".pkl": "a pickle", ".pickle": "a pickle",
-}  # fmt: skip
-
 
 def reject_foreign(path: Path) -> None:
     """Raise DataUnreadable for a file that is no CSV and no Parquet, or that is Parquet under another name, saying what it is."""
     with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
-    suffix = path.suffix.lower()
-    if _PARQUET.match(head):
-        if suffix not in PARQUET_SUFFIXES:
-            raise _foreign(path, "Parquet, and its name does not say so", "Give it a name that ends in .parquet.")
-        return
-    for beginning, what, way in _BEGINNINGS:
-        if beginning.match(head):
-            raise _foreign(path, what, way)
-    if suffix in _NAMES:
-        raise _foreign(path, f"{_NAMES[suffix]} by its name", "Write it as CSV in UTF-8 or as Parquet, and name it so.")
-
-
-def _foreign(path: Path, what: str, way: str) -> DataUnreadable:
-    problem = f"it is {what}; what is read is CSV in UTF-8 or Parquet (names end in {', '.join(PART_NAMES)})"
-    return DataUnreadable(path=path, problem=problem, hint=way)
+        found = foreign(path.name, file.read(HEAD_BYTES))
+    if found:
+        problem = f"it is {found.what}; what is read is CSV in UTF-8 or Parquet (names end in {', '.join(PART_NAMES)})"
+        raise DataUnreadable(path=path, problem=problem, hint=found.way)
