@@ -521,6 +521,7 @@ def test_no_bytes_give_a_traceback(tmp_path_factory: pytest.TempPathFactory, raw
 
 
 @pytest.mark.slow
+@pytest.mark.matrix
 def test_ten_thousand_columns_are_profiled_in_seconds(tmp_path: Path) -> None:
     columns = {f"column {i}": [(i * j) % 97 + 0.5 for j in range(60)] for i in range(1, 10_000)}
     path = write_csv(tmp_path / "wide.csv", {**columns, "y": cycle(["n", "j"])})

@@ -181,6 +181,7 @@ def test_without_it_the_update_is_refused_as_aws_would(
         commands.up(session)
 
 
+@pytest.mark.matrix
 def test_an_update_that_fails_says_what_is_not_scaled(session: commands.Session, tmp_path: Path) -> None:
     (tmp_path / "bin" / "after").unlink()
     with pytest.raises(UpdateFailed):

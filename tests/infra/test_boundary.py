@@ -21,7 +21,6 @@ from helpers_deploy import (
     stacks,
     streaming,
 )
-from helpers_infra import ARCHITECTURES
 
 ACCOUNT = "arn:aws:iam::123456789012"
 FOR_AWS = {"kms:GrantIsForAWSResource": "true"}
@@ -63,7 +62,10 @@ def blocked(found: Mapping[str, Registered], policy: list[Mapping[str, object]])
     return sorted(roles), seen
 
 
-@pytest.mark.parametrize("architecture", [*ARCHITECTURES, "streaming", "brought along"])
+@pytest.mark.parametrize(
+    "architecture",
+    ["realtime", "brought along", *(pytest.param(a, marks=pytest.mark.matrix) for a in ("batch", "streaming"))],
+)
 def test_no_role_of_the_library_needs_more_than_its_boundary_allows(architecture: str) -> None:
     """What a boundary leaves out fails in the cloud only, when the job runs."""
     found = every_stack(architecture)

@@ -53,7 +53,7 @@ def test_few_cases_show_every_pair_of_choices() -> None:
     assert few == matrix.covering(cases)
 
 
-@pytest.mark.parametrize(("said", "asked"), [("use of closed network connection", 2), ("AccessDenied", 1)])
+@pytest.mark.parametrize(("said", "asked"), [("use of closed network connection", 3), ("AccessDenied", 1)])
 def test_a_broken_connection_is_asked_again_and_a_refusal_is_not(tmp_path: Path, said: str, asked: int) -> None:
     judge = the_judge()
     program = tmp_path / "rig.py"

@@ -14,7 +14,7 @@ from helpers_monitoring import NOW, make_watched, unlabelled
 from helpers_serving import make_rows
 
 
-@pytest.mark.parametrize(("youngest", "moved"), [(18, False), (60, True)])
+@pytest.mark.parametrize(("youngest", "moved"), [pytest.param(18, False, marks=pytest.mark.matrix), (60, True)])
 def test_the_shift_that_is_published_is_the_reports_own_severity(tmp_path: Path, youngest: int, moved: bool) -> None:
     project = make_watched(tmp_path / "churn")
     rows = unlabelled(make_rows(1500, 9))

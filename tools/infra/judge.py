@@ -140,11 +140,13 @@ def ask(repository: Path, *command: object) -> tuple[int, str, float]:
 
 
 def ask_again(repository: Path, *command: object) -> tuple[int, str, float]:
-    """As `ask`; once more where the emulator dropped a connection, which the judges' provider never tries again."""
+    """As `ask`; again, twice at most, where the emulator dropped a connection, which the judges' provider never tries again."""
     answer = ask(repository, *command)
-    if answer[0] and DROPPED.search(answer[1]):
+    for _ in range(2):
+        if not (answer[0] and DROPPED.search(answer[1])):
+            break
         print("       a connection to the emulator broke; once more", flush=True)
-        return ask(repository, *command)
+        answer = ask(repository, *command)
     return answer
 
 

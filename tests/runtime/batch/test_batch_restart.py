@@ -359,6 +359,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
+@pytest.mark.matrix
 def test_two_processes_give_the_bytes_of_one_and_a_kill_among_them_too(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

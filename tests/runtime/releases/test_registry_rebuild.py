@@ -242,6 +242,7 @@ def test_a_number_that_no_file_names_is_given_only_where_there_is_room(
     assert len(left_out) == left
 
 
+@pytest.mark.matrix
 def test_each_partition_is_rebuilt_for_itself_in_the_file_that_all_share(tmp_path: Path) -> None:
     whole = make_project(tmp_path / "project")
     at, de = (dataclasses.replace(whole, partition=name) for name in ("at", "de"))

@@ -342,6 +342,7 @@ def fingerprints(project: Project) -> dict[str, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.matrix
 def test_processes_make_the_very_models_that_one_process_makes(many: Project, tmp_path: Path) -> None:
     before = fingerprints(many)
     shutil.rmtree(many.artifacts)

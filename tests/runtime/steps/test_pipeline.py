@@ -221,6 +221,7 @@ def test_a_brittle_model_is_refused(tmp_path: Path, rows: pd.DataFrame) -> None:
     refused(project, GateFailed, "robustness: .*'worst_radius' missing")
 
 
+@pytest.mark.matrix
 def test_a_slow_model_is_refused(tmp_path: Path, rows: pd.DataFrame) -> None:
     project = project_of(
         tmp_path,
@@ -466,6 +467,7 @@ def test_a_run_killed_at_any_step_leaves_nothing_half_registered_and_the_next_ru
 
 
 @pytest.mark.slow
+@pytest.mark.matrix
 def test_a_run_killed_between_registration_and_deployment_is_finished_by_the_next(
     trained: Project, killed: Any
 ) -> None:
