@@ -221,7 +221,7 @@ def pandera_bad(frame: pd.DataFrame, contract: Contract) -> list[int]:
     return []
 
 
-@settings(deadline=None, max_examples=50)  # pandera takes its time
+@settings(max_examples=50)  # pandera takes its time
 @given(
     st.lists(
         st.tuples(

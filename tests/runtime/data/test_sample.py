@@ -95,7 +95,7 @@ def test_an_id_that_need_not_be_unique_repeats() -> None:
 BOUND = st.none() | st.floats(-1e6, 1e6)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     bounds=st.lists(
         st.tuples(st.sampled_from(["integer", "number"]), BOUND, BOUND, st.booleans()), min_size=1, max_size=5

@@ -163,7 +163,7 @@ def test_the_page_is_inert_and_needs_nothing_from_elsewhere() -> None:
     assert page.text.count(NASTY.split("\n")[0]) >= 5
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.text(min_size=1, max_size=200))
 def test_any_text_keeps_the_page_well_formed(text: str) -> None:
     page = Page(render_html(facts(text=text)))

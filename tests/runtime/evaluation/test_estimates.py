@@ -61,7 +61,7 @@ def expected(name: str, j: Judged, weights: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(rows=st.integers(20, 80), seed=st.integers(0, 10_000))
 def test_every_metric_agrees_with_scikit_learn_under_any_weights(task: str, rows: int, seed: int) -> None:
     j = judged(task, rows, seed)

@@ -37,7 +37,7 @@ values = st.one_of(
 rows = st.dictionaries(st.sampled_from([*GOOD, "customer", "strange"]), values, max_size=6)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.one_of(rows, rows.map(lambda r: GOOD | r), st.just(GOOD)), max_size=4), st.booleans())
 def test_what_is_taken_is_what_the_careful_rules_give(records: list[dict[str, Any]], split: bool) -> None:
     if split:

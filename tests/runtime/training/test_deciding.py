@@ -74,7 +74,7 @@ def test_a_model_whose_probabilities_are_wrong_gets_the_threshold_that_is_cheape
     assert threshold == pytest.approx(0.25, abs=0.03)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     scores=st.lists(st.floats(0, 1), min_size=2, max_size=40),
     seed=st.integers(0, 99),

@@ -54,7 +54,7 @@ def test_the_order_of_rows_changes_nothing() -> None:
     np.testing.assert_array_equal(FITTED.transform(ROWS.iloc[order]), FITTED.transform(ROWS)[order])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     number=st.none() | st.floats(-1e9, 1e9),
     kind=st.none() | st.sampled_from(["a", "ü", "rare", "never seen"]),

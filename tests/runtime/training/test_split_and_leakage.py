@@ -38,7 +38,7 @@ def with_data(frame: pd.DataFrame, task: str = "binary", **data: Any) -> UseCase
     return use_case(frame, task, data={**usecase_document(frame, task)["data"], **data})
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(count=st.integers(60, 300), seed=st.integers(0, 1000), share=st.floats(0.1, 0.6))
 def test_every_row_is_on_exactly_one_side(count: int, seed: int, share: float) -> None:
     frame = rows(count, seed)
