@@ -398,7 +398,6 @@ def test_nothing_is_left_in_the_working_folder(tmp_path: Path, monkeypatch: pyte
         (b"\x1f\x8brest", DataFileUnreadable, "compressed with gzip"),
         (b'[{"a": 1, "y": "n"}]', DataFileUnreadable, "it is JSON"),
         (b"PAR1\x15\x04rest", DataFileUnreadable, "it is Parquet, and its name does not say so"),
-        (b"PAR1 cut short", DataFileUnreadable, "no sound Parquet file"),
     ],
 )
 def test_a_file_that_holds_no_table_is_refused_with_the_reason(
@@ -411,6 +410,12 @@ def test_a_file_that_holds_no_table_is_refused_with_the_reason(
     assert message in str(caught.value)
     assert str(path) in str(caught.value)
     assert caught.value.hint
+
+
+def test_a_parquet_file_that_is_cut_short_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.parquet").write_bytes(b"PAR1 cut short")
+    with pytest.raises(DataFileUnreadable, match="no sound Parquet file"):
+        profile_file(tmp_path / "x.parquet", "y")
 
 
 def test_a_parquet_file_that_is_cut_or_overwritten_is_refused(tmp_path: Path) -> None:
