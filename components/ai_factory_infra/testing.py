@@ -61,7 +61,7 @@ class Registration:
 
 @dataclass(slots=True)
 class Registered:
-    """Everything one program registered, in order, and what it exports."""
+    """Everything one program registered, in the order of the URNs, and what it exports."""
 
     project: str
     resources: list[Registration] = field(default_factory=list)
@@ -312,6 +312,8 @@ def _run(
             warnings.simplefilter("ignore", RuntimeWarning)  # coroutines that nobody awaits any more
             gc.collect()
         raise failure
+    # Pulumi registers from several threads at once: what has no dependency comes in another order each time.
+    seen.resources.sort(key=lambda resource: resource.urn)
     return seen
 
 
