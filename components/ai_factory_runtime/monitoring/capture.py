@@ -13,7 +13,6 @@ import datetime as dt
 import json
 import logging
 import os
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -29,6 +28,7 @@ from ai_factory_spec.usecase import Column
 from ai_factory_runtime.base.prediction import Prediction
 from ai_factory_runtime.data.frames import load_rows
 from ai_factory_runtime.data.rows import Rows
+from ai_factory_runtime.monitoring.background import Background
 from ai_factory_runtime.monitoring.kept_ids import Keep
 
 QUEUED_REQUESTS = 1000
@@ -80,21 +80,18 @@ class Capture:
 
     def __post_init__(self) -> None:
         self._waiting: deque[Exchange] = deque()
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="capture", daemon=True)
+        self._background = Background("capture", self._write_waiting, WRITE_SECONDS)
         self._path: Path | None = None
         self._failed = False
         self._room, self._filled = float(ROWS_AT_ONCE), time.monotonic()
 
     def start(self) -> None:
         """Start writing."""
-        self._thread.start()
+        self._background.start()
 
     def close(self, timeout: float = 10.0) -> None:
         """Write what waits, then stop. Waits at most `timeout` seconds."""
-        self._ended.set()
-        if self._thread.ident is not None:
-            self._thread.join(timeout)
+        self._background.close(timeout)
 
     def offer(self, exchange: Exchange) -> None:
         """Take an exchange, or leave it: never waits, never raises, and wakes no thread."""
@@ -117,12 +114,9 @@ class Capture:
         self._room -= rows
         return True
 
-    def _work(self) -> None:
-        ended = False
-        while not ended:
-            ended = self._ended.wait(WRITE_SECONDS)
-            while self._waiting:
-                self._write_some()
+    def _write_waiting(self) -> None:
+        while self._waiting:
+            self._write_some()
 
     def _write_some(self) -> None:
         """Write what waits, up to a block."""
@@ -130,7 +124,7 @@ class Capture:
         while self._waiting and len(lines) < min(BLOCK_BYTES, self.file_bytes // 4):
             for some in self._lines(self._waiting.popleft()):
                 lines += some
-                self._ended.wait(PAUSE_SECONDS)  # answers first
+                self._background.pause(PAUSE_SECONDS)  # answers first
             taken += 1
         try:
             self._append(lines)

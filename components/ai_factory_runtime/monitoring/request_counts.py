@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ai_factory_runtime.base.atomic import write_atomically
+from ai_factory_runtime.monitoring.background import Background
 
 SUFFIX = ".counts.json"
 WRITE_SECONDS = 2.0
@@ -66,20 +67,17 @@ class RequestCounter:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = threading.Lock()
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="request-counts", daemon=True)
+        self._background = Background("request-counts", self._write_changed, WRITE_SECONDS)
         self._tallies: dict[str, _Tally] = {}
         self._hour, self._changed, self._failed = "", False, False
 
     def start(self) -> None:
         """Start writing."""
-        self._thread.start()
+        self._background.start()
 
     def close(self, timeout: float = 10.0) -> None:
         """Write what was counted since, then stop."""
-        self._ended.set()
-        if self._thread.ident is not None:
-            self._thread.join(timeout)
+        self._background.close(timeout)
 
     def answered(self, digest: str) -> None:
         """Count a request that was answered."""
@@ -100,12 +98,9 @@ class RequestCounter:
             found = self._tallies[digest] = _Tally()
         return found
 
-    def _work(self) -> None:
-        ended = False
-        while not ended:
-            ended = self._ended.wait(WRITE_SECONDS)
-            if self._changed:
-                self._write(dt.datetime.now(dt.UTC))
+    def _write_changed(self) -> None:
+        if self._changed:
+            self._write(dt.datetime.now(dt.UTC))
 
     def _write(self, now: dt.datetime) -> None:
         """Write this hour's file; a new hour begins with counts of its own, after the old one's were written."""
