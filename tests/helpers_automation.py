@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import boto3
+import pytest
 import yaml
 from moto.server import ThreadedMotoServer
 
@@ -54,6 +56,22 @@ def signed_in(endpoint: str) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "eu-west-1",
     }
+
+
+@contextmanager
+def emulated_endpoint(name: str, configuration: str) -> Iterator[str]:
+    """An emulator, signed in to, whose account has one endpoint that runs this configuration. Yields the emulator's address."""
+    with emulator() as address, pytest.MonkeyPatch.context() as patch:
+        for key, value in signed_in(address).items():
+            patch.setenv(key, value)
+        client = boto3.client("sagemaker")
+        client.create_model(
+            ModelName="m", PrimaryContainer={"Image": "i"}, ExecutionRoleArn=f"arn:aws:iam::{ACCOUNT}:role/sagemaker"
+        )
+        variant = {"VariantName": "a", "ModelName": "m", "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}
+        client.create_endpoint_config(EndpointConfigName=configuration, ProductionVariants=[variant])
+        client.create_endpoint(EndpointName=name, EndpointConfigName=configuration)
+        yield address
 
 
 def pulumi_that_counts(folder: Path) -> Path:

@@ -7,17 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from ai_factory_infra.automation import commands
 from ai_factory_infra.automation.progress import Screen
 from ai_factory_infra.automation.scaled_variants import CONFIGURATION, TARGET, InTheWay, in_the_way
 from ai_factory_infra.errors import NotConfirmed, UpdateFailed
-from helpers_automation import ACCOUNT, emulator, pulumi_that_acts, signed_in, write_programs
+from helpers_automation import ACCOUNT, emulated_endpoint, pulumi_that_acts, write_programs
 
 REGION, ENDPOINT = "eu-west-1", "aws:sagemaker/endpoint:Endpoint"
 PASSPHRASE = {"PULUMI_CONFIG_PASSPHRASE": "x"}
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/sagemaker"
 NAME = "churn-dev-endpoint"
 
 
@@ -68,14 +66,7 @@ def why(resources: Sequence[Mapping[str, Any]], planned: Mapping[str, Mapping[st
 
 @pytest.fixture(scope="module", autouse=True)
 def aws() -> Iterator[str]:
-    with emulator() as address, pytest.MonkeyPatch.context() as patch:
-        for name, value in signed_in(address).items():
-            patch.setenv(name, value)
-        client = boto3.client("sagemaker", region_name=REGION)
-        client.create_model(ModelName="m", PrimaryContainer={"Image": "i"}, ExecutionRoleArn=ROLE)
-        variant = {"VariantName": "a", "ModelName": "m", "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}
-        client.create_endpoint_config(EndpointConfigName="before", ProductionVariants=[variant])
-        client.create_endpoint(EndpointName="rolled-back", EndpointConfigName="before")
+    with emulated_endpoint("rolled-back", "before") as address:
         yield address
 
 

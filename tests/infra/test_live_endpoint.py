@@ -5,26 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
 from ai_factory_infra.automation import live_endpoint
 from ai_factory_infra.errors import EndpointRolledBack
-from helpers_automation import emulator, signed_in
+from helpers_automation import emulated_endpoint
 
 REGION = "eu-west-1"
-ROLE = "arn:aws:iam::123456789012:role/sagemaker"
 
 
 @pytest.fixture(scope="module", autouse=True)
 def aws() -> Iterator[None]:
-    with emulator() as address, pytest.MonkeyPatch.context() as patch:
-        for name, value in signed_in(address).items():
-            patch.setenv(name, value)
-        client = boto3.client("sagemaker", region_name=REGION)
-        client.create_model(ModelName="m", PrimaryContainer={"Image": "i"}, ExecutionRoleArn=ROLE)
-        variant = {"VariantName": "a", "ModelName": "m", "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}
-        client.create_endpoint_config(EndpointConfigName="config-1", ProductionVariants=[variant])
-        client.create_endpoint(EndpointName="churn-dev", EndpointConfigName="config-1")
+    with emulated_endpoint("churn-dev", "config-1"):
         yield
 
 
