@@ -67,6 +67,14 @@ class Life:
         project = yaml.safe_load((self.programs / stack / "Pulumi.yaml").read_text(encoding="utf-8"))["name"]
         return f"organization/{project}/{stage or self.stage}"
 
+    def add_program(self, name: str, program: str) -> Path:
+        """A stack more. Its folder is to be removed again: the repository's own commands take every folder for a stack."""
+        folder = self.programs / name
+        folder.mkdir()
+        (folder / "Pulumi.yaml").write_text(f"name: {name}\nruntime: python\n", encoding="utf-8")
+        (folder / "__main__.py").write_text(program, encoding="utf-8")
+        return folder
+
     def set(self, stack: str, key: str, value: str, stage: str = "") -> None:
         """Set one key of a stack's configuration."""
         self.pulumi(stack, "config", "set", key, value, stage=stage)
@@ -131,6 +139,16 @@ def times(lines: Sequence[str], *beginnings: str) -> int:
     return sum(line.startswith(beginnings) for line in lines)
 
 
+def moves(lines: Sequence[str]) -> list[int]:
+    """Where in the provider's lines the endpoint was touched."""
+    return [i for i, line in enumerate(lines) if "aws_sagemaker_endpoint " in line and not line.startswith("differs")]
+
+
+def first(lines: Sequence[str], *beginnings: str) -> int:
+    """The place of the first line that begins with one of these; -1 where none does."""
+    return next((i for i, line in enumerate(lines) if line.startswith(beginnings)), -1)
+
+
 def image(life: Life) -> str:
     """A new image makes a new model and configuration, moves the endpoint in place, and keeps the old ones."""
     sagemaker = life.aws("sagemaker")
@@ -140,7 +158,7 @@ def image(life: Life) -> str:
     after = {c["EndpointConfigName"] for c in sagemaker.list_endpoint_configs()["EndpointConfigs"]}
     expect(times(done, "created: aws_sagemaker_model ") >= 1, f"no new model: {done}")
     expect(times(done, "created: aws_sagemaker_endpoint_configuration ") == 1, f"no new configuration: {done}")
-    moved = [i for i, line in enumerate(done) if "aws_sagemaker_endpoint " in line and not line.startswith("differs")]
+    moved = moves(done)
     expect(len(moved) == 1 and not done[moved[0]].startswith(("created", "deleted")), f"not moved in place: {done}")
     expect(
         times(done[moved[0] :], "created: aws_sagemaker_") == 0, f"the endpoint moved before there was where to: {done}"
@@ -158,17 +176,13 @@ def machines(life: Life) -> str:
     # The emulator moves no endpoint, and the command notices that what is live is not what was rolled out.
     life.our_own("up", "--stage", life.stage, "--stacks", "serving", "--yes", may_say="endpoint-rolled-back")
     done = life.said()[before:]
-    gone = _first(done, "deleted: aws_appautoscaling_target ")
-    moved = next((i for i, x in enumerate(done) if "aws_sagemaker_endpoint " in x and not x.startswith("differs")), -1)
-    back = _first(done, "created: aws_appautoscaling_target ", "planned, not applied: aws_appautoscaling_target ")
+    gone = first(done, "deleted: aws_appautoscaling_target ")
+    moved = next(iter(moves(done)), -1)
+    back = first(done, "created: aws_appautoscaling_target ", "planned, not applied: aws_appautoscaling_target ")
     expect(0 <= gone < moved < back, f"not taken away, moved and brought back, in this order: {done}")
     expect(times(done, "created: aws_appautoscaling_policy ") == 1, f"nothing says when to scale: {done}")
     life.settled("serving")
     return "scaling taken away, the endpoint moved, scaling brought back"
-
-
-def _first(lines: Sequence[str], *beginnings: str) -> int:
-    return next((i for i, line in enumerate(lines) if line.startswith(beginnings)), -1)
 
 
 def retention(life: Life) -> str:
@@ -225,10 +239,7 @@ FeatureStore(
 
 def schema(life: Life) -> str:
     """A feature group whose list of features changes is neither replaced nor deleted."""
-    folder = life.programs / "features"
-    folder.mkdir()
-    (folder / "Pulumi.yaml").write_text("name: features\nruntime: python\n", encoding="utf-8")
-    (folder / "__main__.py").write_text(FEATURES, encoding="utf-8")
+    folder = life.add_program("features", FEATURES)
     life.pulumi("features", "stack", "init")
     life.set("features", "features", "age,income")
     life.up("features")
@@ -238,7 +249,7 @@ def schema(life: Life) -> str:
     expect(not touched, f"the group was touched: {touched}")
     life.pulumi("features", "state", "unprotect", "--all", "--yes")
     life.pulumi("features", "destroy", "--yes", "--skip-preview")
-    shutil.rmtree(folder)  # the repository's own commands take every folder for a stack
+    shutil.rmtree(folder)
     return "a feature more, and the group as it was"
 
 
@@ -283,10 +294,7 @@ BROKEN = "encrypted-messages"  # the rule that a topic without a key breaks
 
 def policy(life: Life) -> str:
     """What breaks a rule of the policy pack is stopped in prod before it is made, and only told of in dev."""
-    folder = life.programs / "open"
-    folder.mkdir()
-    (folder / "Pulumi.yaml").write_text("name: open\nruntime: python\n", encoding="utf-8")
-    (folder / "__main__.py").write_text(OPEN, encoding="utf-8")
+    folder = life.add_program("open", OPEN)
     pack, made = ["--policy-pack", str(life.repository / "infra" / "policy")], {}
     for stage in ("prod", "dev"):
         life.pulumi("open", "stack", "init", "--no-select", stage=stage)
@@ -298,7 +306,7 @@ def policy(life: Life) -> str:
         life.pulumi("open", "destroy", "--yes", "--skip-preview", stage=stage)
         life.pulumi("open", "stack", "rm", "--yes", "--force", stage=stage)
     expect(made == {"prod": 0, "dev": 1}, f"topics made: {made}")
-    shutil.rmtree(folder)  # the repository's own commands take every folder for a stack
+    shutil.rmtree(folder)
     return "a topic without a key is stopped in prod and told of in dev"
 
 
