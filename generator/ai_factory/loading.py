@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,24 +57,25 @@ def load_catalog(folder: Path | None = None) -> Catalog:
         problems += [(str(path), problem) for problem in found]
         if blueprint:
             blueprints.append(blueprint)
+    if not problems and not blueprints:
+        problems.append((str(folder), Problem("", 0, "there is no blueprint below this folder")))
+    catalog = Catalog(tuple(blueprints))
     if not problems:
-        problems += _conditions_on_nothing(blueprints)
+        problems += _conditions_on_nothing(catalog)
     if problems:
         raise BlueprintError(problems=problems)
-    if not blueprints:
-        raise BlueprintError(problems=[(str(folder), Problem("", 0, "there is no blueprint below this folder"))])
-    return Catalog(tuple(blueprints))
+    return catalog
 
 
-def _conditions_on_nothing(blueprints: Sequence[Blueprint]) -> Iterator[tuple[str, Problem]]:
+def _conditions_on_nothing(catalog: Catalog) -> Iterator[tuple[str, Problem]]:
     """Files that could never exist: what their condition names is no blueprint and no capability."""
-    offered = {name for blueprint in blueprints for name in blueprint.offers}
-    for blueprint in blueprints:
+    for blueprint in catalog:
         for i, rule in enumerate(blueprint.only_if):
-            if rule.has is not None and rule.has not in offered:
+            if rule.has is not None and not catalog.offering(rule.has):
                 path = Path(blueprint.folder) / MANIFEST
                 line = source.read(read_text(path)).line(("only_if", i, "has"))
-                message = f"there is no blueprint or capability {rule.has!r}{did_you_mean(rule.has, sorted(offered))}"
+                offered = sorted({name for other in catalog for name in other.offers})
+                message = f"there is no blueprint or capability {rule.has!r}{did_you_mean(rule.has, offered)}"
                 yield str(path), Problem(f"only_if[{i}].has", line, message)
 
 
