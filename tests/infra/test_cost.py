@@ -240,7 +240,7 @@ def of(items: Sequence[Item], who: str) -> list[tuple[str, float | None]]:
 
 
 def test_a_stream_on_demand_costs_by_the_hour_the_gigabyte_and_what_it_keeps(ingestion: Sequence[Item]) -> None:
-    hours, moved, kept, delivered = of(ingestion, "churn-prod-events")
+    delivered, hours, moved, kept = of(ingestion, "churn-prod-events")
     assert hours == ("on demand, 730 h", pytest.approx(730 * 0.045))
     assert moved == ("5 GB in, read by 2", pytest.approx(5 * 0.09 + 2 * 5 * 0.045))  # the delivery and the consumer
     assert kept == ("0.986 GB kept over a day", pytest.approx(5 * (168 - 24) / 730 * 0.113))  # 168 h in prod
