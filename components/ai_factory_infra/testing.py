@@ -297,7 +297,7 @@ def _run(
     seen = Registered(project)
     answers = _Answers(exports, seen, preview=preview)
     failure: Exception | None = None
-    with _own_loop():
+    with _own_loop(), _uncollected():
         pulumi.runtime.settings.set_root_resource(None)  # type: ignore[arg-type]  # a stack of its own for each program
         pulumi.runtime.set_all_config(dict(values))
         pulumi.runtime.set_mocks(
@@ -349,6 +349,18 @@ def _own_loop() -> Iterator[None]:
         # Both keep what a failed program had begun: the error with its frames, and outputs that nobody awaits.
         pulumi.runtime.settings.SETTINGS.rpc_manager.clear()
         pulumi.runtime.settings.SETTINGS.outputs.clear()
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No garbage collection in between: nearly everything Pulumi makes here lives to the end, and looking through it takes time."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
 
 
 def _without_frames(error: Exception) -> Exception:
