@@ -310,7 +310,7 @@ def _run(
     if failure is not None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # coroutines that nobody awaits any more
-            gc.collect()
+            gc.collect(1)
         raise failure
     # Pulumi registers from several threads at once: what has no dependency comes in another order each time.
     seen.resources.sort(key=lambda resource: resource.urn)
