@@ -33,7 +33,9 @@ def every_error() -> list[type[FactoryError]]:
 
 ERRORS = every_error()
 LEAVES = [e for e in ERRORS if not e.__subclasses__()]
-SECTIONS = dict(re.findall(r"^## (\S+)\n(.*?)(?=^## |\Z)", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL))
+WRITTEN = re.findall(r"^## (\S+)\n(.*?)(?=^## |\Z)", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+SECTIONS = dict(WRITTEN)
+STOP = re.compile(r"\[([a-z-]+)\]\(errors\.md#\1\) \((\d)\)")
 
 
 def test_there_are_errors_in_every_package() -> None:
@@ -53,5 +55,16 @@ def test_an_error_has_one_of_the_exit_codes(error: type[FactoryError]) -> None:
 
 
 def test_every_section_belongs_to_an_error_and_they_are_sorted() -> None:
-    assert sorted(SECTIONS) == list(SECTIONS)
+    assert sorted(SECTIONS) == [slug for slug, _ in WRITTEN]
     assert sorted(set(SECTIONS) - {e.slug for e in ERRORS}) == []
+
+
+def test_a_page_that_tells_an_errors_exit_code_tells_the_right_one() -> None:
+    codes = {e.slug: str(e.exit_code) for e in LEAVES}
+    told = [
+        (page.name, *stop)
+        for page in sorted(PAGE.parent.glob("*.md"))
+        for stop in STOP.findall(page.read_text("utf-8"))
+    ]
+    assert len(told) > 8
+    assert [f"{page}: {slug} ({code})" for page, slug, code in told if codes.get(slug) != code] == []
