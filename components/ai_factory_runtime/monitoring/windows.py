@@ -26,7 +26,7 @@ from ai_factory_runtime.model_package.sketch import Sketch
 from ai_factory_runtime.monitoring.capture import Window as Captured
 from ai_factory_runtime.monitoring.capture import read_captures
 from ai_factory_runtime.monitoring.labels import Labels, join, protected_ids
-from ai_factory_runtime.monitoring.request_counts import Requests, read_counts
+from ai_factory_runtime.monitoring.request_counts import Requests, added, read_counts
 from ai_factory_runtime.monitoring.schema_drift import (
     Breaks,
     Schema,
@@ -84,9 +84,7 @@ def captured_window(project: Project, package: ModelPackage, stage: str, labels:
     """What the endpoint captured of this model, and how many requests it refused. Raises NothingCaptured where it had none."""
     folder, features = project.captures / stage, package.signature.features
     found = read_captures(folder, package.digest, features)
-    # A service of several partitions counts for all of them together: of a refused request the partition is not known.
-    counted = project.shared / project.captures.name / stage
-    asked = read_counts(counted, None if project.partition else package.digest, found.first if found else "")
+    asked = _counted(project, package, stage, found.first if found else "")
     if found is None and (asked is None or not asked.refused):
         raise NothingCaptured(stage=stage, folder=folder)
     judged = None if labels is None or found is None else _judged(package, found.prediction, join(labels, found.keys))
@@ -100,6 +98,15 @@ def captured_window(project: Project, package: ModelPackage, stage: str, labels:
         screen(pd.DataFrame(), features).frame if found is None else found.frame,
         None if found is None else found.prediction, judged, schema, {}, ordered=True, code=_newest_code(found),
     )  # fmt: skip
+
+
+def _counted(project: Project, package: ModelPackage, stage: str, since: str) -> Requests | None:
+    """The requests since then; of a partition those of a service of its own, and of one that answers for several."""
+    own = read_counts(project.captures / stage, package.digest, since)
+    if not project.partition:
+        return own
+    # That one counts for all of them together: of a refused request the partition is not known.
+    return added(own, read_counts(project.shared / project.captures.name / stage, None, since))
 
 
 def _asked(project: Project, package: ModelPackage, asked: Requests) -> Breaks:
@@ -180,9 +187,8 @@ def _moments(values: pd.Series[Any]) -> tuple[Any, bool]:
     if pd.api.types.is_numeric_dtype(values.dtype):
         return values.to_numpy(dtype=np.float64, na_value=np.inf), bool(values.notna().all())
     moments = pd.to_datetime(values, errors="coerce", utc=True, format="ISO8601")
-    return moments.dt.tz_localize(None).to_numpy(), bool(
-        moments.notna().all()
-    )  # NumPy sorts what is no time to the end
+    # NumPy sorts what is no time to the end.
+    return moments.dt.tz_localize(None).to_numpy(), bool(moments.notna().all())
 
 
 def _truth(project: Project, package: ModelPackage, raw: pd.DataFrame, labels: Labels | None) -> pd.Series[Any] | None:

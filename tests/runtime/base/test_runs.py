@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,23 +12,13 @@ from ai_factory_runtime.base.gate_result import GateResult
 from ai_factory_runtime.base.project import Project
 from ai_factory_runtime.base.runs import exclusive, run_folder
 from ai_factory_runtime.batch.journal import open_journal
+from helpers_disk import full_disk
 from helpers_serving import make_project
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     return make_project(tmp_path / "project")
-
-
-@contextmanager
-def full_disk() -> Iterator[None]:
-    """The operating system takes no byte more, as on a full disk; empty files can be made."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def gate_failed() -> GateFailed:

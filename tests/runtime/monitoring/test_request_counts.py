@@ -16,6 +16,7 @@ from ai_factory_runtime.monitoring.request_counts import KEPT_FILES, OTHER, Requ
 from ai_factory_runtime.monitoring.verdicts import told, verdicts
 from ai_factory_runtime.serving.server import create_app
 from fastapi.testclient import TestClient
+from helpers_disk import full_disk
 from helpers_monitoring import NOW
 from helpers_serving import as_records, make_deployed, make_rows
 
@@ -86,11 +87,14 @@ def test_a_body_that_cannot_be_read_counts_and_one_that_is_misaddressed_does_not
             client.post("/invocations", content=b"{", headers={"content-type": "application/json"}).status_code == 400
         )
         assert client.post("/invocations", content=b"x", headers={"content-type": "image/png"}).status_code == 415
+        assert client.post("/invocations", json={"records": ["Erika Mustermann"]}).status_code == 422
         assert client.get("/invocations").status_code == 405
     counted = read_counts(project.captures / "dev", None)
     assert counted is not None
-    assert (counted.answered, counted.refused) == (0, 2)
-    assert counted.rules == {("", "a body that cannot be read"): 1, ("", "neither JSON nor CSV"): 1}
+    assert (counted.answered, counted.refused) == (0, 3)
+    assert counted.rules == {
+        ("", "a body that cannot be read"): 1, ("", "neither JSON nor CSV"): 1, ("", "is not an object"): 1,
+    }  # fmt: skip
 
 
 def test_a_service_that_captures_nothing_counts_nothing(project: Project) -> None:
@@ -121,10 +125,49 @@ def test_each_hour_has_counts_of_its_own_and_they_add_up(tmp_path: Path) -> None
     assert read_counts(tmp_path, "nobody's") is None
 
 
+def test_a_service_that_is_started_again_adds_to_what_was_counted_in_that_hour(tmp_path: Path) -> None:
+    """In a container the next process has the number of the one before."""
+    for _ in range(2):
+        counter = RequestCounter(tmp_path)
+        counter.refused("d", [AGE])
+        counter._write(NOW)
+    counted = read_counts(tmp_path, "d")
+    assert counted is not None
+    assert (counted.refused, counted.rules) == (2, {AGE: 2})
+
+
+def test_a_full_disk_does_not_end_the_counting(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    counter = RequestCounter(tmp_path)
+    counter.refused("d", [AGE])
+    with full_disk():
+        counter._write_changed()
+        counter._write_changed()
+    assert caplog.text.count("requests are not counted") == 1
+    assert read_counts(tmp_path, "d") is None
+    counter._write_changed()
+    counted = read_counts(tmp_path, "d")
+    assert counted is not None
+    assert counted.refused == 1
+
+
+def test_a_partition_counts_what_its_own_service_and_that_of_all_refused(project: Project) -> None:
+    own = dataclasses.replace(project, partition="at")
+    own.artifacts.parent.mkdir()
+    shutil.copytree(project.artifacts, own.artifacts, ignore=shutil.ignore_patterns("partitions"))
+    ask(own, good=10, bad=5)
+    assert monitor(own, None, "dev", now=NOW).window.refused == 5
+    fleet = {"answered": 3, "refused": 2, "rules": [{"column": AGE[0], "rule": AGE[1], "requests": 2}]}
+    write_counts(own.shared / "captures" / "dev" / "fleet.counts.json", dt.datetime.now(dt.UTC), {"all": fleet})
+    requests = monitor(own, None, "dev", now=NOW).findings.schema.requests
+    assert requests is not None
+    assert (requests.total, requests.broken, max(v.count for v in requests.violations)) == (20, 7, 7)
+
+
 def test_a_damaged_file_is_passed_over_and_the_oldest_are_deleted(tmp_path: Path) -> None:
     for n in range(KEPT_FILES + 2):
         (tmp_path / f"2026{n:05}.counts.json").write_text("{", encoding="utf-8")
     write_counts(tmp_path / "2027.counts.json", NOW, {"": {"answered": 1, "refused": 2, "rules": []}})
+    write_counts(tmp_path / "2028.counts.json", NOW, {"": {"answered": 1}})
     assert len(list(tmp_path.iterdir())) == KEPT_FILES
     counted = read_counts(tmp_path, "any model's")
     assert counted is not None
