@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from itertools import count
 from pathlib import Path
 
 from ai_factory_runtime.base.atomic import write_atomically
+from ai_factory_runtime.base.errors import WriteFailed
 from ai_factory_runtime.base.project import Project
 from ai_factory_runtime.data.named import named_by_caller
 from ai_factory_runtime.model_package.package import ModelPackage
@@ -205,14 +206,15 @@ def _concept(found: Concept) -> dict[str, object]:
 
 
 def _new_folder(parent: Path, moment: dt.datetime) -> Path:
-    """Make a folder that nobody else has, also where another look began within the same second."""
-    parent.mkdir(parents=True, exist_ok=True)
-    stamp = moment.strftime("%Y%m%dT%H%M%SZ")
-    for n in count():
-        folder = parent / f"{stamp}{f'-{n}' if n else ''}"
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            continue
-        return folder
-    raise AssertionError("counting has no end")
+    """Make a folder that nobody else has, also where another look began within the same second. Raises WriteFailed."""
+    stamp, n = moment.strftime("%Y%m%dT%H%M%SZ"), 0
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            folder = parent / f"{stamp}{f'-{n}' if n else ''}"
+            with suppress(FileExistsError):
+                folder.mkdir()
+                return folder
+            n += 1
+    except OSError as error:
+        raise WriteFailed(path=parent, problem=error.strerror or str(error)) from error

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from ai_factory_runtime.base.errors import DataUnreadable, NotApproved, NothingDeployed
+from ai_factory_runtime.base.errors import DataUnreadable, NotApproved, NothingDeployed, WriteFailed
 from ai_factory_runtime.base.project import Project
 from ai_factory_runtime.base.refusals import BatchUnusable, NothingCaptured
 from ai_factory_runtime.monitoring.monitor import MonitorResult, _new_folder, monitor
@@ -389,6 +389,12 @@ def test_the_document_is_strict_json_and_says_what_the_page_says(project: Projec
 def test_each_report_has_a_folder_of_its_own(project: Project) -> None:
     rows = make_rows(100, seed=50)
     assert len({look(project, rows).page for _ in range(3)}) == 3
+
+
+def test_a_report_that_cannot_be_written_is_told(project: Project) -> None:
+    project.reports.write_text("a file where the folder should be", encoding="utf-8")
+    with pytest.raises(WriteFailed, match="reports"):
+        look(project, unlabelled(make_rows(100, seed=50)))
 
 
 def test_looks_that_begin_in_the_same_second_never_share_a_folder(tmp_path: Path) -> None:
