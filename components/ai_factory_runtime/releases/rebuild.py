@@ -1,7 +1,8 @@
 """Rebuild: a registry that is gone, made again from what versions left behind.
 
 A package says its digest, run, figures and verdict. Its number stands in release records and stage files; of a model that neither
-names (a challenger that was never signed) the order of the runs gives it, where no other number can be meant. The champion is the
+names (a challenger that was never signed) the order of the runs gives it: the lowest that are free between its neighbours', where there
+is room for all. The champion is the
 newest version whose verdict was to promote, as each run left it. What cannot be known is left out and told.
 """
 
@@ -109,7 +110,7 @@ def number(packages: Iterable[Found], taken: set[int]) -> tuple[tuple[Found, ...
             left_out += [f"{w.run_id}: no number is free {between} for all packages there" for w in waiting]
         else:
             done += [replace(w, version=v, known_by=BY_ORDER) for w, v in zip(waiting, free, strict=False)]
-        waiting, below = [], package.version
+        waiting, below = [], max(below, package.version)  # a version of an earlier run may be higher
         done.append(package)
     after = max([below, *(f.version for f in done), *taken], default=0)
     done += [replace(w, version=after + n, known_by=BY_ORDER) for n, w in enumerate(waiting, start=1)]

@@ -23,7 +23,7 @@ class Traces:
 
     def found(self, besides: Path | None = None) -> tuple[str, ...]:
         """What says that versions were registered, in words; empty where nothing does. `besides` is a package that is not counted."""
-        stages = [p for p in self.project.stages.glob("*.json") if not p.name.startswith(".")]
+        stages = [p for p in self.project.stages.glob("*.json") if "." not in p.stem]  # a rollout's file is none
         packages = [p for p in packages_of(self.project) if p != besides and self._ended(p.name)]
         counted = ((len(packages), "model package"), (len(stages), "stage file"))
         return tuple(f"{count} {what}{'s' if count != 1 else ''}" for count, what in counted if count)

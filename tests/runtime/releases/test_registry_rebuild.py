@@ -84,6 +84,7 @@ def test_a_registry_that_is_gone_is_told_wherever_it_is_asked(
     project: Project, lose: Callable[[Project], None]
 ) -> None:
     lose(project)
+    (project.stages / "dev.rollout.json").write_text("{}", encoding="utf-8")  # no stage's file
     before = sorted(project.artifacts.rglob("*"))
     folder, digest = project.models / "run-1", package_digest(project.models / "run-1")
     registry = open_registry(project)
@@ -232,6 +233,7 @@ def found(*versions: int) -> list[Found]:
         ((0, 2), {1, 2}, [2], 1),  # version 1 is another model's
         ((2, 0, 1), {1, 2}, [1, 2], 1),  # registered in another order than they ran
         ((1, 0), {1, 5}, [1, 6], 0),  # version 5 is a model that is gone
+        ((1, 0, 4, 2, 0, 5), {1, 2, 4, 5}, [1, 2, 3, 4, 5], 1),  # in another order, and none is given twice
     ],
 )
 def test_a_number_that_no_file_names_is_given_only_where_there_is_room(
