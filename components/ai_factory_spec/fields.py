@@ -8,12 +8,13 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
+from ai_factory_spec import naming
 from ai_factory_spec.bounds import Bound, as_bound
 from ai_factory_spec.findings import Finding
 from ai_factory_spec.schedule import EXAMPLE, cron_problem
 
 Stage = Literal["dev", "staging", "prod"]
-STAGES: tuple[Stage, ...] = ("dev", "staging", "prod")
+STAGES: tuple[Stage, ...] = naming.STAGES
 Text = Annotated[str, Field(max_length=10_000)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 ColumnName = Annotated[str, Field(min_length=1)]  # as long as the data file has it

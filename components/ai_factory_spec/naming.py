@@ -7,9 +7,10 @@ import keyword
 import re
 import sys
 import unicodedata
+from typing import Final
 
 SLUG_LENGTH = 40
-STAGES = ("dev", "staging", "prod")
+STAGES: Final = ("dev", "staging", "prod")
 _HASH_LENGTH = 8
 _SUFFIX = "model"
 

@@ -14,8 +14,8 @@ def name_agrees(usecase: View) -> Iterator[Finding]:
     name = usecase.text("name")
     if name is None or not (stage := stage_inside(slug(name))):
         return
-    whole = slug(name)
-    other = whole[: whole.index(f"-{stage}")]
+    words = slug(name).split("-")
+    other = "-".join(words[: words.index(stage, 1)])
     yield Finding(
         usecase.at("name"),
         f"{name!r} has the stage {stage} in it: in the cloud it could not be told from {stage} of a use case {other!r}",

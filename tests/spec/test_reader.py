@@ -159,6 +159,7 @@ def test_a_wrong_value_is_shown_as_it_stands_with_what_is_allowed(
         ([("monitoring:\n", "architecture: streaming\ndeployment: {serving: {mode: async}}\nmonitoring:\n")], "deployment.serving.mode", "asks its endpoint for each answer"),
         ([("monitoring:\n", "stacks: [serving, serving]\nmonitoring:\n")], "stacks[1]", "listed twice"),
         ([("name: churn\n", "name: Churn (prod)\n")], "name", "could not be told from prod of a use case 'churn'"),
+        ([("name: churn\n", "name: churn-devices-dev\n")], "name", "could not be told from dev of a use case 'churn-devices'"),
         ([("source: churn.csv", "source: sqlite:///churn.db")], "data.query", "a database needs a query"),
         ([("source: churn.csv", "source: churn.csv\n  query: SELECT 1")], "data.query", "fits only a database"),
         ([("source: churn.csv", "source: postgresql://me:secret@host/db\n  query: SELECT 1")], "data.source", "a password stands in the address"),
