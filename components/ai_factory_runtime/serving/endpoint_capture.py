@@ -27,6 +27,7 @@ from ai_factory_runtime.base.atomic import write_atomically
 from ai_factory_runtime.base.errors import PiiKeyMissing
 from ai_factory_runtime.base.prediction import Signature
 from ai_factory_runtime.base.project import PROJECT_VARIABLE, USECASE_FILE
+from ai_factory_runtime.data.rows import Rows
 from ai_factory_runtime.model_package.package import SIGNATURE
 from ai_factory_runtime.monitoring.labels import protected_ids
 from ai_factory_runtime.monitoring.request_counts import SUFFIX, Rule, write_counts
@@ -102,7 +103,7 @@ def _entries(
         if "error" in answer:
             raise _why(asked, schema)
         model, predictions = answer["model"], answer["predictions"]
-        rows = schema.read(_body(asked), text="csv" in str(asked["observedContentType"])).rows
+        rows = _rows(asked, schema)
     except RequestRefused:
         raise _Unusable("not an exchange with this model") from None
     except (KeyError, TypeError, ValueError):
@@ -122,11 +123,16 @@ def _entries(
 def _why(asked: dict[str, Any], schema: RequestSchema) -> _Unusable:
     """Why the service gave no answer: what the request broke, found again by the schema that refused it."""
     try:
-        schema.read(_body(asked), text="csv" in str(asked["observedContentType"]))
+        _rows(asked, schema)
     except RequestRefused as refused:
         if refused.status in BROKEN:
             return _Refused(refused, {c.name for c in schema.features})
     return _Unusable("the service gave no answer")
+
+
+def _rows(asked: dict[str, Any], schema: RequestSchema) -> Rows:
+    """The rows of a request, however many: how many may be is the service's to say. Raises RequestRefused, KeyError, ValueError."""
+    return schema.read(_body(asked), text="csv" in str(asked["observedContentType"]), most=sys.maxsize).rows
 
 
 def _ids(values: Sequence[Any] | None, usecase: UseCase) -> list[str | None] | None:
