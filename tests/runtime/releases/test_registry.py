@@ -9,7 +9,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,12 +31,6 @@ def package(artifacts: Path, name: str) -> Path:
     folder = artifacts / "models" / name
     folder.mkdir(parents=True)
     return folder
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def test_versions_and_aliases_are_kept_and_read_back_by_another_process(tmp_path: Path) -> None:
@@ -190,17 +183,18 @@ def test_the_variable_wins_over_the_file_and_both_over_the_default(tmp_path: Pat
 
 def test_a_server_that_is_gone_is_told_without_its_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    here = MlflowRegistry(server=f"http://me:secret@127.0.0.1:{free_port()}", artifacts=tmp_path, name="churn")
-    with pytest.raises(
-        RegistryUnavailable, match=r"registry http://127\.0\.0\.1:\d+ .* there is no connection"
-    ) as gone:
-        here.versions()
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))  # and nobody listens
+        server = f"http://me:secret@127.0.0.1:{deaf.getsockname()[1]}"
+        here = MlflowRegistry(server=server, artifacts=tmp_path, name="churn")
+        with pytest.raises(RegistryUnavailable, match=r"http://127\.0\.0\.1:\d+ .* there is no connection") as gone:
+            here.versions()
     assert "secret" not in str(gone.value)
 
 
 SERVER = """
 import os, sys
-root, port = sys.argv[1], int(sys.argv[2])
+root = sys.argv[1]
 os.environ |= {
     "_MLFLOW_SERVER_FILE_STORE": f"sqlite:///{root}/server.db",
     "_MLFLOW_SERVER_REGISTRY_STORE": f"sqlite:///{root}/server.db",
@@ -210,7 +204,9 @@ os.environ |= {
 }
 from mlflow.server import app
 from werkzeug.serving import make_server
-make_server("127.0.0.1", port, app, threaded=True).serve_forever()
+server = make_server("127.0.0.1", 0, app, threaded=True)
+print("listening", server.port, flush=True)
+server.serve_forever()
 """
 
 
@@ -219,21 +215,14 @@ def server(tmp_path: Path) -> Iterator[str]:
     """MLflow's own server application, with its artifact store, in a process of its own."""
     pytest.importorskip("flask", reason="MLflow's server needs flask; it comes with the dev extra")
     (tmp_path / "server").mkdir()
-    address = f"http://127.0.0.1:{(port := free_port())}"
-    command = [sys.executable, "-c", SERVER, str(tmp_path / "server"), str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(600):
-            assert process.poll() is None, "the server ended"
-            try:
-                urllib.request.urlopen(f"{address}/health", timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.1)
-        yield address
-    finally:
-        process.kill()
-        process.wait()
+    command = [sys.executable, "-c", SERVER, str(tmp_path / "server")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        try:
+            listening = (line for line in process.stdout if line.startswith("listening "))
+            yield f"http://127.0.0.1:{int(next(listening).split()[1])}"
+        finally:
+            process.kill()
 
 
 @pytest.mark.slow

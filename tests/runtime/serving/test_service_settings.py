@@ -60,14 +60,10 @@ def test_all_settings_that_cannot_be_used_are_told_at_once() -> None:
     assert [p.partition(":")[0] for p in refusal.value.problems] == list(bad)
 
 
-def test_nothing_listens_where_a_setting_cannot_be_used(shared: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_begun_where_a_setting_cannot_be_used(shared: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CAPTURE_VARIABLE, "off")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with pytest.raises(ServiceSettingInvalid, match="'off'"):
-        serve(shared, "dev", port=port)
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port), timeout=5)
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ServiceSettingInvalid, match="'off'"):
+        serve(shared, "dev", port=taken.getsockname()[1])  # it did not even look whether the port is free
     assert not (shared.captures / "dev").exists()
 
 
