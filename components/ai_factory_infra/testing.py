@@ -297,20 +297,22 @@ def _run(
     seen = Registered(project)
     answers = _Answers(exports, seen, preview=preview)
     failure: Exception | None = None
-    with _own_loop(), _uncollected():
-        pulumi.runtime.settings.set_root_resource(None)  # type: ignore[arg-type]  # a stack of its own for each program
-        pulumi.runtime.set_all_config(dict(values))
-        pulumi.runtime.set_mocks(
-            answers, project=project, stack=stage, preview=preview, monitor=_Monitor(answers, seen)
-        )
-        try:
-            _export_of(build, seen)
-        except Exception as error:  # noqa: BLE001 - raised again, once what it left behind is gone
-            failure = _without_frames(error)
+    with _uncollected():
+        with _own_loop():
+            pulumi.runtime.settings.set_root_resource(None)  # type: ignore[arg-type]  # a stack of its own for each program
+            pulumi.runtime.set_all_config(dict(values))
+            pulumi.runtime.set_mocks(
+                answers, project=project, stack=stage, preview=preview, monitor=_Monitor(answers, seen)
+            )
+            try:
+                _export_of(build, seen)
+            except Exception as error:  # noqa: BLE001 - raised again, once what it left behind is gone
+                failure = _without_frames(error)
+        if failure is not None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # coroutines that nobody awaits any more
+                gc.collect(1)  # all of it is young: nothing was collected since it was made
     if failure is not None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # coroutines that nobody awaits any more
-            gc.collect(1)
         raise failure
     # Pulumi registers from several threads at once: what has no dependency comes in another order each time.
     seen.resources.sort(key=lambda resource: resource.urn)
