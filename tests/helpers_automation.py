@@ -98,13 +98,21 @@ def command(*arguments: str, cwd: Path, path: str, **environment: str) -> subpro
 
 
 A_PULUMI = """
-import json, signal, sys, time
+import atexit, json, signal, sys, time
 from pathlib import Path
 
 here = Path(__file__).parent
 asked = [a for a in sys.argv[1:] if a != "--non-interactive"]
 state = json.loads((here / "state").read_text())
 targets = [r for r in state if r["type"] == "aws:appautoscaling/target:Target"]
+
+def ended():
+    # Who listens for events waits for this one, up to five seconds.
+    with Path(asked[asked.index("--event-log") + 1]).open("a") as events:
+        events.write('{"cancelEvent": {}}\\n')
+
+if "--event-log" in asked:
+    atexit.register(ended)
 with (here / "calls").open("a") as calls:
     calls.write(" ".join(a for a in asked if not a.startswith("/")) + "\\n")
 if asked[0] == "version":
