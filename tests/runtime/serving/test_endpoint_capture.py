@@ -18,6 +18,7 @@ from ai_factory_runtime.monitoring.capture import read_captures
 from ai_factory_runtime.monitoring.request_counts import read_counts
 from ai_factory_runtime.releases.stages import load_deployed
 from ai_factory_runtime.serving.endpoint_capture import CONVERTED, REFUSED, convert
+from ai_factory_runtime.serving.requests import MAX_ROWS
 from ai_factory_runtime.serving.server import create_app
 from fastapi.testclient import TestClient
 from helpers_serving import as_records, make_deployed, make_rows
@@ -92,6 +93,19 @@ def test_a_body_that_was_kept_as_base64_is_the_same_body(
     assert convert(store(tmp_path / "s3", record), tmp_path / "to", package.signature, project.usecase) == {
         CONVERTED: 1
     }
+
+
+def test_a_request_with_more_rows_than_are_usual_is_read_where_the_service_took_it(
+    project: Project, package: ModelPackage, tmp_path: Path
+) -> None:
+    """As AI_FACTORY_MAX_BODY_MB lets it."""
+    record = exchange(project, body(project, make_rows(1, seed=7)))
+    for part, member in (("endpointInput", "records"), ("endpointOutput", "predictions")):
+        document = json.loads(record["captureData"][part]["data"])
+        document[member] *= MAX_ROWS + 1
+        record["captureData"][part]["data"] = json.dumps(document)
+    source = store(tmp_path / "s3", record)
+    assert convert(source, tmp_path / "to", package.signature, project.usecase) == {CONVERTED: 1}
 
 
 def test_what_cannot_be_told_apart_is_counted_and_passed_over(
