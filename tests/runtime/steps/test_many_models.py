@@ -330,6 +330,7 @@ def deadly(usecase: UseCase) -> Mapping[str, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.matrix
 def test_a_process_that_is_killed_takes_one_partition_with_it_and_the_others_are_registered(tmp_path: Path) -> None:
     frame = markets(real_rows("breast_cancer"), list(GOOD))
     project = make_many(tmp_path / "project", frame, list(GOOD), candidates=deadly)

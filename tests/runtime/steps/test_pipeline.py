@@ -439,7 +439,7 @@ def killed(trained: Project) -> Iterator[Any]:
 @pytest.mark.parametrize(
     "steps",
     [
-        pytest.param(("train", "register", "deploy"), id="those that write most"),
+        pytest.param(("register", "deploy"), id="those that write most"),
         pytest.param(STEPS, id="all", marks=pytest.mark.matrix),
     ],
 )
