@@ -1,5 +1,7 @@
-"""Settings for every test: one thread a process, because two test processes share two cores and OpenMP's threads spin; and no
-test of properties fails because the machine was busy.
+"""Settings for every test: one thread a process, because two test processes share two cores and OpenMP's threads spin; and tests of
+properties neither fail because the machine was busy nor by the luck of a draw: they try the same examples in every run.
+
+`pytest --hypothesis-profile=default` looks for others.
 """
 
 from __future__ import annotations
@@ -11,5 +13,7 @@ from hypothesis import HealthCheck, settings
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
+settings.register_profile(
+    "same", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("same")

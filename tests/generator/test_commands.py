@@ -6,6 +6,8 @@ import json
 import os
 import pty
 import re
+import select
+import signal
 import subprocess
 import sys
 import time
@@ -311,7 +313,12 @@ def on_a_terminal(command: list[str], answers: dict[str, str], cwd: Path) -> tup
         os.environ.update({"TERM": "xterm", "COLUMNS": "200", "PROMPT_TOOLKIT_NO_CPR": "1"})
         os.execv(command[0], command)
     shown, pending, end = b"", list(answers.items()), time.monotonic() + 60
-    while time.monotonic() < end:
+    while True:
+        if not select.select([descriptor], [], [], max(0.0, end - time.monotonic()))[0]:
+            os.kill(
+                pid, signal.SIGKILL
+            )  # it waits for something else than what it was told; the caller sees what was shown
+            break
         try:
             shown += os.read(descriptor, 65536)
         except OSError:  # the terminal is closed: the command has ended

@@ -167,6 +167,20 @@ def test_files_that_go_with_another_blueprint_are_left_out_without_it(tmp_path: 
     assert {"a.yml", "b.yml"} <= set(composed(plan_of(tmp_path, stacks=["a", "b", "base"])))
 
 
+def test_files_that_need_a_stage_and_another_blueprint_need_both(tmp_path: Path) -> None:
+    write_minimum(tmp_path)
+    write_blueprint(tmp_path, "stacks/base", {"base.txt": ""})
+    both = [{"paths": "a.yml", "stage": "staging", "has": "stacks/base"}]
+    write_blueprint(tmp_path, "stacks/a", {"a.yml": "x: 1\n"}, only_if=both)
+    for stacks, stages, there in (
+        (["a", "base"], ["dev", "staging"], True),
+        (["a", "base"], ["dev"], False),
+        (["a"], ["dev", "staging"], False),
+    ):
+        tree = composed(plan_of(tmp_path, stacks=stacks, deployment={"stages": stages}))
+        assert ("a.yml" in tree) is there, (stacks, stages)
+
+
 def test_the_last_glob_that_matches_says_who_owns_a_file(tmp_path: Path) -> None:
     write_minimum(tmp_path, "project/base")
     rules = [{"paths": "src/**", "owner": "user"}, {"paths": ["src/*/__main__.py"], "owner": "factory"}]

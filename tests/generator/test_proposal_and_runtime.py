@@ -9,8 +9,10 @@ import pytest
 from ai_factory.data_errors import DataError
 from ai_factory.profile import profile_file
 from ai_factory.propose import usecase_yaml
+from ai_factory_runtime.base.errors import DataUnreadable
 from ai_factory_runtime.data import contract, frames
 from ai_factory_spec import parse_usecase, tables
+from ai_factory_spec.usecase import Column, Contract
 from helpers_profile import cycle, numbers, write_csv, write_parquet
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -60,10 +62,14 @@ def test_no_row_of_a_parquet_file_breaks_its_own_contract(tmp_path: Path) -> Non
     assert broken_rules(path, "target") == []
 
 
-def test_a_duplicate_or_ragged_file_is_refused_by_both(tmp_path: Path) -> None:
-    (tmp_path / "x.csv").write_text("a,y\n1,n\n2,j,3\n")
+@pytest.mark.parametrize("text", ["a,y\n1,n\n2,j,3\n", "a,y,a\n1,n,2\n2,j,3\n"], ids=["ragged", "duplicate"])
+def test_a_duplicate_or_ragged_file_is_refused_by_both(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.csv").write_text(text)
     with pytest.raises(DataError):
         profile_file(tmp_path / "x.csv", "y")
+    columns = (Column(name="a", type="integer"), Column(name="y", type="category", categories=("n", "j")))
+    with pytest.raises(DataUnreadable):
+        frames.read_table(tmp_path / "x.csv", Contract(columns=columns))
 
 
 CELL = (
@@ -75,7 +81,7 @@ CELL = (
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cells=st.lists(CELL, min_size=1, max_size=5), targets=st.lists(CELL, min_size=2, max_size=3))
 def test_whatever_the_cells_no_row_breaks_the_contract_made_from_them(
     tmp_path_factory: pytest.TempPathFactory, cells: list[str], targets: list[str]

@@ -217,7 +217,7 @@ CELLS = ANY_TEXT.map(lambda t: t.replace("\0", "").replace("\r", ""))
 NAMES = CELLS.map(lambda t: f"{t}.")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(name=ANY_TEXT.filter(bool).map(lambda t: t[:200]), title=ANY_TEXT, description=ANY_TEXT, owner=ANY_TEXT)
 def test_any_title_comes_back_the_same(
     tmp_path_factory: pytest.TempPathFactory, name: str, title: str, description: str, owner: str
@@ -234,7 +234,7 @@ def test_any_title_comes_back_the_same(
 _PROFILES: dict[Path, Any] = {}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     names=st.lists(NAMES, min_size=3, max_size=3, unique=True),
     values=st.lists(CELLS.filter(lambda t: t.strip() != ""), min_size=2, max_size=4, unique=True),
@@ -256,10 +256,11 @@ def test_any_column_name_and_any_category_come_back_the_same(
 
 
 @pytest.mark.slow
+@pytest.mark.matrix
 def test_ten_thousand_columns_are_proposed_in_seconds(tmp_path: Path) -> None:
     columns = {f"column {i}": [(i * j) % 97 + 0.5 for j in range(60)] for i in range(1, 10_000)}
     profile = profile_file(write_csv(tmp_path / "wide.csv", {**columns, "y": cycle(["n", "j"])}), "y")
-    start = time.perf_counter()
+    start = time.process_time()
     usecase = parse_usecase(usecase_yaml(profile, target="y", name="wide"), file="x")
     assert len(usecase.data.contract.columns) == len(profile.columns) > 9_000
-    assert time.perf_counter() - start < 15  # about one second on an idle machine
+    assert time.process_time() - start < 15  # about one second

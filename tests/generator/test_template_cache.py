@@ -30,8 +30,11 @@ def test_what_is_saved_is_loaded() -> None:
 
 
 def test_the_cache_is_private(own_cache: Path) -> None:
-    os.umask(0o022)
-    template_cache.save(NAME, codes())
+    before = os.umask(0)
+    try:
+        template_cache.save(NAME, codes())
+    finally:
+        os.umask(before)
     assert own_cache.stat().st_mode & 0o777 == 0o700
     assert (own_cache / NAME).stat().st_mode & 0o777 == 0o600
 

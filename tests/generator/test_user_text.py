@@ -19,7 +19,7 @@ from ai_factory.pipeline import compose_repository, draft, write_repository
 from ai_factory.tree import FileTree
 from ai_factory_spec import parse_usecase
 from helpers_generator import USECASE, write_usecase
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 # Anything a person can type or paste, and what has broken other generators.
@@ -94,7 +94,7 @@ def generated(asked: dict[str, object]) -> FileTree:
     return compose_repository(draft(text, file="usecase.yaml", folder=Path("/in"))).tree
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(use_cases())
 def test_every_generated_file_stays_valid_and_the_text_arrives_unharmed(asked: dict[str, object]) -> None:
     tree = generated(asked)

@@ -13,14 +13,21 @@ BIN = Path(sys.executable).parent
 
 
 @pytest.mark.slow
+def test_its_tests_of_contract_and_features_pass(realtime: Path) -> None:
+    done = own_tests(realtime, "tests/test_contract.py", "tests/test_features.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.matrix
 @pytest.mark.parametrize(
     ("data", "architecture", "chosen"),
     [
-        ("breast_cancer", "realtime", ["tests/test_contract.py", "tests/test_features.py"]),
-        pytest.param("breast_cancer", "realtime", [], marks=pytest.mark.matrix),
-        pytest.param("wine", "realtime", ["--ignore=tests/infra"], marks=pytest.mark.matrix),
-        pytest.param("diabetes", "batch", [], marks=pytest.mark.matrix),
-        pytest.param("wine", "streaming", [], marks=pytest.mark.matrix),
+        ("breast_cancer", "realtime", []),
+        ("wine", "realtime", ["--ignore=tests/infra"]),
+        ("diabetes", "batch", []),
+        ("wine", "streaming", []),
     ],
 )
 def test_its_own_tests_pass(tmp_path: Path, data: str, architecture: str, chosen: list[str]) -> None:
