@@ -161,7 +161,7 @@ def show_where_everything_is(project: Path) -> None:
     wanted = {
         "the repository": project,
         "the use case": project / "usecase.yaml",
-        "model cards": newest(project, "artifacts/runs/*/package/card.html", "artifacts/**/card.html"),
+        "model cards": newest(project, "artifacts/runs/*/card.html"),
         "predictions": newest(project, "artifacts/scores/**/*.parquet", "artifacts/scores/**/*.csv"),
         "drift report": newest(project, "artifacts/reports/**/drift.html"),
         "release record": newest(project, "governance/releases/*.yaml"),
