@@ -62,7 +62,7 @@ def summary(result: MonitorResult) -> list[str]:
 def _finding(result: MonitorResult) -> list[str]:
     """What the drift is, without its size: two looks at the same drift give the same."""
     columns = [*result.report.drifted_columns, *result.report.drifted_predictions]
-    rules = [v.rule_text for part in result.findings.schema.parts if part.moved for v in part.violations]
+    rules = [v.rule_text for part in result.findings.schema.parts for v in part.rules_moved]
     return [*result.kinds, *sorted(c.name for c in columns), *sorted(rules)] if result.drifted else []
 
 

@@ -54,6 +54,11 @@ class Breaks:
         return self.share > self.limit
 
     @property
+    def rules_moved(self) -> tuple[Violation, ...]:
+        """The rules that are broken more often than all together may be; those that are broken now and then come and go."""
+        return tuple(v for v in self.violations if v.count > self.limit * self.total)
+
+    @property
     def severity(self) -> float:
         """The share as a multiple of its limit; above 1 is drift."""
         return self.share / self.limit

@@ -255,6 +255,17 @@ def test_drift_is_told_once_then_when_it_is_another_and_when_it_is_over(project:
     assert notices(project)[2][1] == []
 
 
+def test_a_rule_that_is_broken_now_and_then_is_no_other_drift_and_one_that_is_broken_often_is(project: Project) -> None:
+    watched = with_monitoring(project, notify=[FILE])
+    rows = unlabelled(make_rows(500, seed=50))
+    broken = rows.assign(plan=rows["plan"].where(rows.index % 5 != 0, "silver"))
+    once = broken.assign(age=rows["age"].where(rows.index != 7, 500))
+    often = broken.assign(age=rows["age"].where(rows.index % 3 != 0, 500))
+    for hours, found in enumerate((broken, once, broken, often)):
+        assert look(watched, found, hours=hours).kinds == ("schema",)
+    assert notices(project) == [("drift", ["schema"])] * 2
+
+
 def test_drift_that_lasts_is_told_again_after_the_cool_down(project: Project) -> None:
     watched = with_monitoring(project, notify=[FILE])
     moved = unlabelled(make_rows(500, seed=50)).assign(plan="gold")
