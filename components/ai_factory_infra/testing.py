@@ -311,7 +311,7 @@ def _run(
         if failure is not None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # coroutines that nobody awaits any more
-                gc.collect(1)  # all of it is young: nothing was collected since it was made
+                gc.collect()
     if failure is not None:
         raise failure
     # Pulumi registers from several threads at once: what has no dependency comes in another order each time.
