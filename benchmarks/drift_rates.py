@@ -162,6 +162,8 @@ DAMAGE: tuple[tuple[str, Change, Law], ...] = (
     ("10 % of a number missing", CHANGES["10 % of a number missing"], {}),
     ("log odds + 1 from the middle on", lambda f: f, {"bias": 1.0, "at": 0.5}),
     ("log odds + 1 in the whole window", lambda f: f, {"bias": 1.0, "at": 0.0}),
+    ("the features tell two thirds as much, in the whole window", lambda f: f, {"slope": 0.67, "at": 0.0}),
+    ("the features tell a third as much, in the whole window", lambda f: f, {"slope": 0.3, "at": 0.0}),
 )
 
 
@@ -200,7 +202,7 @@ def _whole_look(rows: int, seed: int, change: Change, law: Law) -> list[bool]:
 def _answers(rows: int, random: np.random.Generator, law: Law) -> tuple[Judged, Judged]:
     """The held-out rows' answers and the window's."""
     held_out = answered(1000, random)
-    return held_out, answered(rows, random, bias=law.get("bias", 0.0), at=int(law.get("at", 0.0) * rows))
+    return held_out, answered(rows, random, **(law | {"at": int(law.get("at", 0.0) * rows)}))
 
 
 def _bounded(column: Column, training: pd.DataFrame) -> Column:
