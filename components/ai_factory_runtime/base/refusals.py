@@ -48,7 +48,7 @@ class NothingToRollBack(FactoryError):
     def __init__(self, *, stage: str, version: int) -> None:
         super().__init__(
             f"Stage {stage} has had no model before version {version}.",
-            hint="Promote another version instead: the project's `promote VERSION --stage` command.",
+            hint=f"Promote another version instead: `promote VERSION --stage {stage}`.",
         )
 
 
@@ -61,7 +61,7 @@ class DeploymentUnreadable(FactoryError):
     def __init__(self, *, path: Path, reason: str) -> None:
         super().__init__(
             f"{path} does not say which model is deployed: {reason}.",
-            hint="Promote a version again, the project's `promote VERSION --stage` command: it keeps the damaged file and writes it anew.",
+            hint=f"`promote VERSION --stage {path.stem}` keeps the damaged file beside it and writes it anew.",
         )
 
 

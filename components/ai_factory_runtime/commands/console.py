@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ai_factory_runtime.steps.history import PastRun
     from ai_factory_runtime.steps.pipeline import RunResult
 
+_COMMAND = re.compile(r"`((?:run|show|serve|score|promote|partitions|registry)(?: [^`]*)?)`")
+"""What a hint names by its own name alone, because the command that it is given to may have any."""
 _PLAIN_WIDTH = 160  # where the output is no terminal, so that a log keeps its lines
 
 
@@ -38,7 +40,7 @@ def show_error(error: FactoryError, *, command: str, as_json: bool) -> None:
         said = {"slug": error.slug, "message": str(error), "hint": error.hint, "exit_code": error.exit_code}
         show_json({"error": {**error.details(), **said}})
         return
-    hint = re.sub(r"`(run|show|registry rebuild)`", lambda found: f"`{command} {found[1]}`", error.hint)
+    hint = _COMMAND.sub(lambda found: f"`{command} {found[1]}`", error.hint)
     lines = [f"Error: {error}", *([f"Next: {hint}"] if hint else []), f"More: docs/errors.md#{error.slug}"]
     sys.stderr.write("\n".join(map(printable, lines)) + "\n")
 

@@ -73,7 +73,7 @@ def rebuild(project: Project) -> Rebuilt:
         packages, spoilt = _packages(project, named)
         problems = _contradictions(packages, named)
         if problems or not packages:
-            what = problems or [*spoilt, f"no package is in {project.models}"]
+            what = problems or spoilt or [f"no package is in {project.models}"]
             hint = "Remove the release record or the stage file that is wrong (git knows when it came), then rebuild again."
             nothing = "Restore the registry from a backup; or move the folder artifacts/ away to begin anew."
             raise RebuildRefused(address=registry.address, problems=what, hint=hint if problems else nothing)

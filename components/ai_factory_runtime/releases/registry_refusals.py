@@ -39,7 +39,7 @@ class RegistryGone(RegistryUnavailable):
         self.traces = tuple(traces)
         FactoryError.__init__(
             self,
-            f"The model registry {address} is gone or is another one: it knows no version, yet here are {', '.join(self.traces)}.",
+            f"The model registry {address} is gone or is another one: it knows no version, and versions left {' and '.join(self.traces)} here.",
             hint="Restore it from a backup, or name in tracking.address where it is. `registry rebuild` makes it again from the packages. "
             "To begin anew on purpose, move the folder artifacts/ away.",
         )

@@ -96,7 +96,7 @@ def test_a_registry_that_is_gone_is_told_wherever_it_is_asked(
         lambda: promote(project, 1, "dev"),
         lambda: approve(project, 1, role="owner", by="Ada"),
     ):
-        with pytest.raises(RegistryGone, match=r"[34] model packages, 1 stage file") as gone:
+        with pytest.raises(RegistryGone, match=r"[34] model packages and 1 stage file here") as gone:
             ask()
         assert isinstance(gone.value, RegistryUnavailable)
         assert "`registry rebuild`" in gone.value.hint
