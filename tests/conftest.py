@@ -6,6 +6,7 @@ properties neither fail because the machine was busy nor by the luck of a draw: 
 
 from __future__ import annotations
 
+import gc
 import os
 
 from hypothesis import HealthCheck, settings
@@ -17,3 +18,14 @@ settings.register_profile(
     "same", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("same")
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays to the end: no collection need look through it, and tests of failing programs collect often."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Some libraries count at the end what was never freed, and would count all of it."""
+    gc.unfreeze()
