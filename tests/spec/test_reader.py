@@ -356,13 +356,13 @@ def _use_case_or_problems(text: str) -> None:
     assert all(p.line <= len(text.splitlines()) + 1 for p in found)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(mutations())
 def test_no_change_to_a_valid_file_gives_a_traceback(text: str) -> None:
     _use_case_or_problems(text)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(mutations() | st.text())
 def test_no_text_gives_a_traceback_where_yaml_has_no_c_parser(text: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -370,13 +370,13 @@ def test_no_text_gives_a_traceback_where_yaml_has_no_c_parser(text: str) -> None
         _use_case_or_problems(text)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text() | st.text(alphabet=string.printable))
 def test_no_text_gives_a_traceback(text: str) -> None:
     _use_case_or_problems(text)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.dates() | st.datetimes(),
@@ -391,7 +391,7 @@ def test_no_value_in_any_field_gives_a_traceback(value: object) -> None:
 _FIELDS = ["data", "data.contract", "data.contract.columns", "data.pii", "model", "acceptance", "acceptance.metrics", "monitoring.retraining", "cloud.accounts", "deployment.stages", "business.kpi"]  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.sampled_from(_FIELDS),
     st.recursive(
@@ -415,7 +415,7 @@ def test_no_value_of_a_section_gives_a_traceback(path: str, value: object) -> No
     _use_case_or_problems(yaml.safe_dump(document, allow_unicode=True))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=200))
 def test_no_bytes_give_a_traceback(tmp_path_factory: pytest.TempPathFactory, raw: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "bytes.yaml"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ai_factory_runtime.commands.console import printable, show_json
-from ai_factory_runtime.monitoring.verdicts import skipped, told, verdicts
+from ai_factory_runtime.monitoring.verdicts import broken_rules, skipped, verdicts
 
 if TYPE_CHECKING:
     from ai_factory_runtime.monitoring.monitor import MonitorResult
@@ -42,7 +42,7 @@ def show_drift(result: MonitorResult, *, as_json: bool) -> None:
 
 def _show_breaks(result: MonitorResult) -> None:
     """The rules that rows or requests break, the commonest first."""
-    lines = [told(part, violation) for part in result.findings.schema.parts for violation in part.violations]
+    lines = broken_rules(result.findings.schema)
     for line in lines[:MOST_COLUMNS]:
         _line(f"  {line}")
     if len(lines) > MOST_COLUMNS:

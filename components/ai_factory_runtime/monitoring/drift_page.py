@@ -11,7 +11,7 @@ from ai_factory_runtime.model_package.sketch import PREDICTION, PROBABILITY
 from ai_factory_runtime.monitoring.concept import Concept
 from ai_factory_runtime.monitoring.drift import ColumnDrift, Finding
 from ai_factory_runtime.monitoring.drift_bars import Bar
-from ai_factory_runtime.monitoring.verdicts import reading, told, verdicts
+from ai_factory_runtime.monitoring.verdicts import broken_rules, reading, verdicts
 
 if TYPE_CHECKING:
     from ai_factory_runtime.monitoring.monitor import MonitorResult
@@ -88,7 +88,7 @@ def render_drift(result: MonitorResult, *, title: str) -> str:
         verdict=verdict(result),
         verdicts=verdicts(result),
         reading=reading(result.kinds, truth_known=result.findings.concept is not None),
-        broken=[told(part, v) for part in result.findings.schema.parts for v in part.violations],
+        broken=broken_rules(result.findings.schema),
         timeline=timeline(result.findings.concept),
         predictions=[_output_card(c, result) for c in report.predictions],
         moved=[c for c in columns if c.drifted],

@@ -90,11 +90,6 @@ class Schema:
         """Whether rows or requests break the contract more often than they may."""
         return any(p.moved for p in self.parts)
 
-    @property
-    def violations(self) -> tuple[Violation, ...]:
-        """Every rule that was broken, also where it is no drift."""
-        return tuple(v for p in self.parts for v in p.violations)
-
     def document(self) -> dict[str, object]:
         """Plain values for JSON."""
         return {

@@ -107,6 +107,11 @@ def told(part: Breaks, violation: Violation) -> str:
     return f"{violation.rule_text} ({violation.count:,} request{'' if violation.count == 1 else 's'})"
 
 
+def broken_rules(found: Schema) -> list[str]:
+    """Every rule that rows or requests broke, also where it is no drift, in one line each."""
+    return [told(part, violation) for part in found.parts for violation in part.violations]
+
+
 def _of_schema(found: Schema) -> Verdict:
     return Verdict("schema", "; ".join(map(_breaks, _worth_saying(found))), moved=found.moved)
 

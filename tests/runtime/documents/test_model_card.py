@@ -171,7 +171,6 @@ def test_any_text_keeps_the_page_well_formed(text: str) -> None:
     assert "script" not in page.tags
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_any_text_stays_on_its_line_of_markdown(text: str) -> None:
     shown = markdown_text(text)

@@ -115,7 +115,7 @@ def test_rows_that_break_the_contract_are_schema_drift_and_no_missing_values(pro
     result = look(project, rows)
     assert result.kinds == ("schema",)
     assert result.window.skipped == 50
-    (rule,) = result.findings.schema.violations
+    (rule,) = result.findings.schema.rows.violations
     assert (rule.column, rule.count, rule.examples, rule.rows) == ("plan", 50, ("'silver'",), (0, 10, 20, 30, 40))
     plan = next(c for c in result.report.columns if c.name == "plan")
     assert plan.current_missing == 0
@@ -128,7 +128,9 @@ def test_rows_that_break_the_contract_are_schema_drift_and_no_missing_values(pro
 def test_a_column_that_is_gone_breaks_the_schema_and_is_not_compared(project: Project, gone: str) -> None:
     result = look(project, unlabelled(make_rows(500, seed=50)).drop(columns=[gone]))
     assert result.kinds == ("schema",)
-    assert [str(v) for v in result.findings.schema.violations] == [f"{gone!r} is missing from the table (500 rows)"]
+    assert [str(v) for v in result.findings.schema.rows.violations] == [
+        f"{gone!r} is missing from the table (500 rows)"
+    ]
     assert {c.name for c in result.report.columns} - {c.name for c in result.report.compared_columns} == {gone}
 
 
@@ -178,7 +180,9 @@ def test_a_few_broken_rows_are_named_and_are_no_drift(project: Project) -> None:
     result = look(project, rows)
     assert result.kinds == ()
     assert result.window.skipped == 1
-    assert [str(v) for v in result.findings.schema.violations] == ["'age' is more than 120 (1 row, e.g. 130.0; row 7)"]
+    assert [str(v) for v in result.findings.schema.rows.violations] == [
+        "'age' is more than 120 (1 row, e.g. 130.0; row 7)"
+    ]
 
 
 def test_a_broken_schema_is_seen_in_a_window_too_small_for_anything_else(project: Project) -> None:

@@ -195,7 +195,7 @@ json_values = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60)
 @given(
     body=st.binary(max_size=50)
     | json_values.map(lambda v: json.dumps({"records": [v]}).encode())
