@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
+import inspect
 import json
 import runpy
 import sys
@@ -20,15 +21,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import CoroutineType
 from typing import Any
 
 import pulumi
 import yaml
 from pulumi.runtime import mocks, rpc
 
-from ai_factory_infra.automation.programs import programs
-from ai_factory_infra.config import STAGES
-from ai_factory_infra.errors import StackNotFound
+from ai_factory_infra.automation.programs import program_folders, programs
+from ai_factory_infra.config import STAGES, ConfigError
+from ai_factory_infra.errors import ProgramRefused, StackNotFound
 
 with warnings.catch_warnings():
     # These two warn about their own deprecated classes while they are imported, used or not.
@@ -255,13 +257,16 @@ def run_stage(
 ) -> dict[str, Registered]:
     """Run every program of a folder for one stage, in order, each reading what the ones before it export.
 
-    Raises StackNotFound, StackOrderError.
+    Raises StackNotFound, StackOrderError, and ProgramRefused for the first program that refuses its settings or inputs.
     """
     done: dict[str, Registered] = {}
     exports: dict[str, Mapping[str, Any]] = {}
     for program in programs(infra, stage):
         stack = program.stack
-        done[stack] = run_program(program.folder, stage, exports=exports, config=(config or {}).get(stack))
+        try:
+            done[stack] = run_program(program.folder, stage, exports=exports, config=(config or {}).get(stack))
+        except (ConfigError, pulumi.InputPropertiesError) as error:
+            raise ProgramRefused(refused=[(stack, str(error))]) from error
         exports[done[stack].project] = done[stack].outputs
     return done
 
@@ -274,16 +279,27 @@ def run_stage_once(infra: Path, stage: str) -> Mapping[str, Registered]:
 
 def stages(infra: Path) -> list[str]:
     """The stages that every program of a folder is configured for, dev first. Raises StackNotFound where there is none."""
-    folders = [file.parent for file in sorted(infra.glob("*/Pulumi.yaml"))]
-    configured = [{f.name.split(".")[1] for f in folder.glob("Pulumi.*.yaml")} for folder in folders]
-    found = [s for s in STAGES if configured and all(s in names for names in configured)]
+    configured = {f.name: {p.name.split(".")[1] for p in f.glob("Pulumi.*.yaml")} for f in program_folders(infra)}
+    found = [s for s in STAGES if configured and all(s in names for names in configured.values())]
     if not found:
-        raise StackNotFound(infra=infra, stage="")
+        some = next((s for s in STAGES if any(s in names for names in configured.values())), STAGES[0])
+        raise StackNotFound(
+            infra=infra, stage=some, missing=[f for f, names in configured.items() if some not in names]
+        )
     return found
 
 
 def _main(program: Path) -> None:
-    runpy.run_path(str(program / "__main__.py"), run_name="__main__")
+    """Run it as Pulumi does: what lies beside it can be imported, and is forgotten for the next program."""
+    folder, before = program.resolve(), set(sys.modules)
+    beside = {file.stem for file in folder.iterdir()}
+    sys.path.insert(0, str(folder))
+    try:
+        runpy.run_path(str(folder / "__main__.py"), run_name="__main__")
+    finally:
+        for name in set(sys.modules) - before:
+            if name.partition(".")[0] in beside:
+                del sys.modules[name]
 
 
 def _run(
@@ -306,16 +322,15 @@ def _run(
             )
             try:
                 _export_of(build, seen)
-            except Exception as error:  # noqa: BLE001 - raised again, once what it left behind is gone
+            except Exception as error:  # noqa: BLE001 - raised again, once what it left behind is ended
                 failure = _without_frames(error)
         if failure is not None:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", RuntimeWarning)  # coroutines that nobody awaits any more
-                gc.collect()
+            _hush()
     if failure is not None:
         raise failure
     # Pulumi registers from several threads at once: what has no dependency comes in another order each time.
     seen.resources.sort(key=lambda resource: resource.urn)
+    seen.reads.sort()
     return seen
 
 
@@ -363,6 +378,19 @@ def _uncollected() -> Iterator[None]:
     finally:
         if on:
             gc.enable()
+
+
+def _hush() -> None:
+    """What a failed program has begun would warn of its end whenever it is collected, in whatever runs then: it is ended here.
+
+    All of it is young, because nothing was collected since the program began.
+    """
+    for left in gc.get_objects(generation=0):
+        if type(left) is CoroutineType:
+            if inspect.getcoroutinestate(left) == inspect.CORO_CREATED:
+                left.close()
+        elif issubclass(type(left), asyncio.Future) and left.done() and not left.cancelled():
+            left.exception()
 
 
 def _without_frames(error: Exception) -> Exception:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from ai_factory_infra.automation.backend import state_url
 from ai_factory_infra.automation.programs import chosen, programs
-from ai_factory_infra.errors import StackNotFound, StackOrderError
+from ai_factory_infra.errors import ProgramRefused, StackNotFound, StackOrderError
 from helpers_automation import write_programs
 from helpers_infra import rendered
 
@@ -56,6 +56,26 @@ def test_a_stage_that_no_stack_has_is_refused_with_those_there_are(tmp_path: Pat
 def test_a_folder_without_a_program_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StackNotFound, match="holds no Pulumi program"):
         programs(tmp_path, "dev")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("Pulumi.yaml", b"name: [\n", "registry/Pulumi.yaml cannot be read: "),
+        ("Pulumi.dev.yaml", b"config: {a: \xff}\n", "registry/Pulumi.dev.yaml cannot be read: "),
+        ("Pulumi.dev.yaml", b"- 1\n", "registry/Pulumi.dev.yaml holds no mapping of settings"),
+        ("Pulumi.dev.yaml", b"config: [a]\n", "registry/Pulumi.dev.yaml holds no mapping of settings"),
+        ("__main__.py", b"def (\n", "__main__.py, line 1"),
+    ],
+)
+def test_files_that_cannot_be_read_are_refused_all_at_once(tmp_path: Path, file: str, text: bytes, said: str) -> None:
+    infra = write_programs(tmp_path)
+    for stack in ("registry", "serving"):
+        (infra / stack / file).write_bytes(text)
+    with pytest.raises(ProgramRefused) as refused:
+        programs(infra, "dev")
+    assert all(f"  {stack}: " in str(refused.value) for stack in ("registry", "serving"))
+    assert said in str(refused.value)
 
 
 @pytest.mark.parametrize("state", ["", "s3://acme-pulumi-state", "file://~"])

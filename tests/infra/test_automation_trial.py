@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+from ai_factory_infra.__main__ import main
 from ai_factory_infra.automation.programs import programs
 from ai_factory_infra.automation.trial import refuse, tried
 from ai_factory_infra.errors import ProgramRefused
+from ai_factory_infra.testing import run_stage
 from helpers_automation import ACCOUNT, command, emulator, pulumi_that_counts, signed_in, write_programs
 from helpers_infra import render
 
@@ -90,6 +93,23 @@ def test_a_wrong_setting_keeps_nobody_from_destroying(infra: Path, tmp_path: Pat
     done = command("destroy", cwd=tmp_path, path=str(tmp_path / "bin"), **signed_in(aws), **STATE)
     assert "what the programs refuse" not in done.stderr
     assert "stack" in calls.read_text(encoding="utf-8"), "no stack was opened"
+
+
+def test_the_estimate_says_what_a_program_refuses(infra: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cost", "--infra", str(infra)]) == 1
+    assert "  bee: acount: no setting of this stack" in capsys.readouterr().err
+
+
+def test_what_lies_beside_a_program_is_imported_by_that_program_only(tmp_path: Path) -> None:
+    """As Pulumi runs it; two stacks may each have a module of the same name."""
+    infra = write_programs(tmp_path, reads={"ant": (), "bee": ()})
+    for stack in ("ant", "bee"):
+        (infra / stack / "called.py").write_text(f"NAME = {stack!r}\n", encoding="utf-8")
+        program = "import pulumi\nfrom called import NAME\npulumi.export('name', NAME)\n"
+        (infra / stack / "__main__.py").write_text(program, encoding="utf-8")
+    done = run_stage(infra, "dev")
+    assert (done["ant"].outputs["name"], done["bee"].outputs["name"]) == ("ant", "bee")
+    assert "called" not in sys.modules
 
 
 def test_a_program_that_cannot_be_tried_is_not_judged_and_says_so(tmp_path: Path) -> None:

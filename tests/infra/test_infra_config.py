@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import shutil
+import warnings
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from ai_factory_infra.config import ConfigError
-from ai_factory_infra.testing import Registered, run_program
+from ai_factory_infra.testing import Registered, run_program, run_resources
 from helpers_infra import registered, rendered
 
 FOUNDATION = "foundation"
@@ -36,8 +40,8 @@ def test_all_problems_are_said_at_once() -> None:
         assert part in said
 
 
-def test_a_stage_that_does_not_exist_is_refused() -> None:
-    program = rendered(architecture="realtime") / "infra" / FOUNDATION
+def test_a_stage_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    program = shutil.copytree(rendered(architecture="realtime") / "infra" / FOUNDATION, tmp_path / FOUNDATION)
     (program / "Pulumi.production.yaml").write_text((program / "Pulumi.prod.yaml").read_text(encoding="utf-8"))
     with pytest.raises(ConfigError, match="the stack 'production' is no stage; allowed: dev, staging, prod"):
         run_program(program, "production")
@@ -83,6 +87,16 @@ def test_a_stack_that_reads_what_another_does_not_export_stops() -> None:
     program = rendered(architecture="realtime") / "infra" / "registry"
     with pytest.raises(KeyError, match="data_key_arn"):
         run_program(program, "dev", exports={"churn-foundation": {"alerts_topic_arn": "arn"}})
+
+
+def test_a_program_that_stops_leaves_nothing_that_warns_of_its_end_in_another() -> None:
+    with pytest.raises(KeyError):
+        run_program(rendered(architecture="batch") / "infra" / "monitoring", "dev")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        run_resources(lambda: None)  # until then Pulumi holds some of it
+        gc.collect()
+    assert [str(w.message) for w in said if "never awaited" in str(w.message)] == []
 
 
 def test_the_organization_of_the_references_can_be_set() -> None:

@@ -14,7 +14,9 @@ import pytest
 from ai_factory_infra.policy_check import governed, main, report, violations
 from ai_factory_infra.policy_pack import default_tags, policies
 from ai_factory_infra.rules import RULES, UNKNOWN, Governed, is_mandatory, judge
+from ai_factory_infra.testing import stages
 from ai_factory_spec.errors import EXIT_USAGE
+from helpers_automation import write_programs
 from helpers_infra import ARCHITECTURES, STAGES, registered, rendered
 from pulumi_policy import PolicyResourceOptions, ResourceValidationArgs, StackValidationArgs
 from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, unknown_checking_proxy
@@ -141,6 +143,17 @@ def test_a_folder_without_programs_is_no_folder_without_violations(
 ) -> None:
     assert main([str(tmp_path / "infra")]) == EXIT_USAGE
     assert "holds no Pulumi program" in capsys.readouterr().err
+
+
+def test_stacks_that_share_no_stage_are_said_to_and_a_folder_without_settings_is_no_stack(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    infra = write_programs(tmp_path / "infra", reads={"ant": (), "bee": (), "half": ()})
+    (infra / "half" / "Pulumi.dev.yaml").unlink()
+    assert stages(infra) == ["dev"]
+    (infra / "bee" / "Pulumi.dev.yaml").rename(infra / "bee" / "Pulumi.prod.yaml")
+    assert main([str(infra)]) == EXIT_USAGE
+    assert "bee/Pulumi.dev.yaml: no such stage there." in capsys.readouterr().err
 
 
 def test_a_stack_of_the_users_own_is_held_against_the_rules(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from ai_factory_infra.errors import StackNotFound, StackOrderError
+from ai_factory_infra.errors import ProgramRefused, StackNotFound, StackOrderError
 
 STAGE_FILE = "Pulumi.{stage}.yaml"
 
@@ -52,16 +52,37 @@ class Program:
 
 
 def programs(infra: Path, stage: str) -> tuple[Program, ...]:
-    """Every program below a folder, in the order in which they can be made. Raises StackNotFound, StackOrderError."""
-    folders = sorted(file.parent for file in infra.glob("*/Pulumi.yaml"))
-    folders = [f for f in folders if (f / "__main__.py").exists() and any(f.glob("Pulumi.*.yaml"))]
+    """Every program below a folder, in the order in which they can be made.
+
+    Raises StackNotFound, StackOrderError, and ProgramRefused for files that cannot be read.
+    """
+    folders = program_folders(infra)
     missing = [f.name for f in folders if not (f / STAGE_FILE.format(stage=stage)).exists()]
     if missing or not folders:
         stages = [{p.name.split(".")[1] for p in f.glob("Pulumi.*.yaml")} for f in folders]
         raise StackNotFound(
             infra=infra, stage=stage, missing=missing, stages=sorted(set.intersection(*stages)) if stages else ()
         )
-    return in_order(read(folder, stage) for folder in folders)
+    return in_order(_all_read(folders, stage))
+
+
+def program_folders(infra: Path) -> list[Path]:
+    """The folders that hold a program which some stage is configured for, by name."""
+    folders = sorted(file.parent for file in infra.glob("*/Pulumi.yaml"))
+    return [f for f in folders if (f / "__main__.py").exists() and any(f.glob("Pulumi.*.yaml"))]
+
+
+def _all_read(folders: Iterable[Path], stage: str) -> list[Program]:
+    """Raises ProgramRefused with every program whose files cannot be read."""
+    found, refused = list[Program](), list[tuple[str, str]]()
+    for folder in folders:
+        try:
+            found.append(read(folder, stage))
+        except (SyntaxError, ValueError) as error:
+            refused.append((folder.name, str(error)))
+    if refused:
+        raise ProgramRefused(refused=refused)
+    return found
 
 
 def chosen(found: Sequence[Program], names: Sequence[str], infra: Path) -> tuple[Program, ...]:
@@ -97,7 +118,7 @@ def in_order(found: Iterable[Program]) -> tuple[Program, ...]:
 
 
 def read(folder: Path, stage: str) -> Program:
-    """One program as its files describe it."""
+    """One program as its files describe it. Raises ValueError and SyntaxError for files that say nothing readable."""
     project = _mapping(folder / "Pulumi.yaml")
     own = _mapping(folder / STAGE_FILE.format(stage=stage))
     name = str(project.get("name", folder.name))
@@ -125,7 +146,13 @@ def stacks_read(file: Path) -> Iterator[str]:
 
 
 def _mapping(file: Path) -> dict[str, Any]:
-    return yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    try:
+        whole = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} cannot be read: {error}") from error
+    if not isinstance(whole, dict) or not isinstance(whole.get("config") or {}, dict):
+        raise ValueError(f"{file} holds no mapping of settings")
+    return whole
 
 
 def _text(value: object) -> str:
