@@ -83,7 +83,8 @@ def test_an_empty_passphrase_is_none(tmp_path: Path, aws: str, also: dict[str, s
     state = {"PULUMI_BACKEND_URL": "s3://state", "PULUMI_CONFIG_PASSPHRASE": "", **also}
     done = command("up", cwd=tmp_path, path=str(tmp_path / "bin"), **signed_in(aws), **state)
     assert done.returncode == 1
-    assert "nothing encrypts the secrets of foundation: PULUMI_CONFIG_PASSPHRASE is empty." in done.stderr
+    bare = "foundation, registry, serving, monitoring"
+    assert f"nothing encrypts the secrets of {bare}: PULUMI_CONFIG_PASSPHRASE is empty." in done.stderr
     assert calls.read_text(encoding="utf-8").split() == ["version"]
 
 
@@ -93,12 +94,23 @@ def test_a_passphrase_may_come_from_a_file_that_holds_one(tmp_path: Path, holds:
     file = tmp_path / "passphrase"
     if holds is not None:
         file.write_text(holds, encoding="utf-8")
-    given = {"PULUMI_CONFIG_PASSPHRASE_FILE": str(file)}
+    given = {"PULUMI_BACKEND_URL": "s3://state", "PULUMI_CONFIG_PASSPHRASE_FILE": str(file)}
     if not said:
-        refuse_without_passphrase(found, "s3://state", given)
+        refuse_without_passphrase(found, given)
         return
     with pytest.raises(StateUnusable, match=said):
-        refuse_without_passphrase(found, "s3://state", given)
+        refuse_without_passphrase(found, given)
+
+
+def test_a_passphrase_file_is_looked_for_where_pulumi_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It runs in the folder of each program, wherever the command was given."""
+    found = programs(write_programs(tmp_path / "infra"), "dev")
+    (tmp_path / "passphrase").write_text("x", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    state = {"PULUMI_BACKEND_URL": "s3://state"}
+    with pytest.raises(StateUnusable, match="foundation/passphrase holds no passphrase"):
+        refuse_without_passphrase(found, {**state, "PULUMI_CONFIG_PASSPHRASE_FILE": "passphrase"})
+    refuse_without_passphrase(found, {**state, "PULUMI_CONFIG_PASSPHRASE_FILE": "../../passphrase"})
 
 
 @pytest.mark.parametrize("target", ["infra-preview", "infra-up", "infra-destroy"])

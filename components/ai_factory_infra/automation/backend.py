@@ -26,25 +26,30 @@ def is_cloud(url: str) -> bool:
     return url.startswith(("https://", "http://"))
 
 
-def refuse_without_passphrase(programs: Sequence[Program], url: str, environment: Mapping[str, str]) -> None:
+def refuse_without_passphrase(programs: Sequence[Program], environment: Mapping[str, str]) -> None:
     """A bucket or folder keeps secrets under a passphrase or a key: refuse where there is neither, before any stack is made.
 
     An empty passphrase is none: it is what continuous integration hands on for a secret that was never set.
     """
-    if not url or is_cloud(url) or not (lacks := _lacks(environment)):
-        return
-    bare = [p.stack for p in programs if not p.keeps_secrets_by or p.keeps_secrets_by == "passphrase"]
-    if bare:
-        raise StateUnusable(
-            where=url, reason=f"nothing encrypts the secrets of {', '.join(bare)}: {lacks}.", hint=NO_KEY
-        )
+    bare: dict[tuple[str, str], list[str]] = {}
+    for program in programs:
+        url, lacks = state_url(program, environment), _lacks(environment, program.folder)
+        by_passphrase = program.keeps_secrets_by in ("", "passphrase")
+        if url and not is_cloud(url) and by_passphrase and lacks:
+            bare.setdefault((url, lacks), []).append(program.stack)
+    for (url, lacks), stacks in bare.items():
+        reason = f"nothing encrypts the secrets of {', '.join(stacks)}: {lacks}."
+        raise StateUnusable(where=url, reason=reason, hint=NO_KEY)
 
 
-def _lacks(environment: Mapping[str, str]) -> str:
-    """What is wrong with the passphrase; empty where there is one. The variable wins over the file, even when it is empty."""
+def _lacks(environment: Mapping[str, str], folder: Path) -> str:
+    """What is wrong with the passphrase; empty where there is one. The variable wins over the file, even when it is empty.
+
+    `folder`: where pulumi runs, so where it looks for a file that is not named by its whole path.
+    """
     if PASSPHRASE in environment:
         return "" if environment[PASSPHRASE].strip() else f"{PASSPHRASE} is empty"
     if not environment.get(PASSPHRASE_FILE):
         return f"neither {PASSPHRASE} nor {PASSPHRASE_FILE} is set"
-    file = Path(environment[PASSPHRASE_FILE])
-    return "" if file.is_file() and file.read_text(encoding="utf-8").strip() else f"{file} holds no passphrase"
+    file = folder.resolve() / environment[PASSPHRASE_FILE]
+    return "" if file.is_file() and file.read_bytes().strip() else f"{file} holds no passphrase"

@@ -37,9 +37,7 @@ class Session:
         command = pulumi_command()
         every = programs(self.infra, self.stage)
         found = chosen(every, self.only, self.infra)
-        environment = {**os.environ, **self.environment}
-        for program in found:
-            backend.refuse_without_passphrase([program], backend.state_url(program, environment), environment)
+        backend.refuse_without_passphrase(found, {**os.environ, **self.environment})
         self._account(found)
         if makes:
             self._try(every, {p.stack for p in found})
@@ -101,8 +99,6 @@ def up(session: Session) -> None:
         session.screen.say(in_words(planned.counts, done=False))
         scaled = _in_the_way(session, engine, planned)
         _confirm(session, engine, "update", planned)
-        if scaled:
-            engine.let_go([s.urn for s in scaled])
         session.screen.say(in_words(_updated(session, engine, planned, scaled).counts, done=True))
         for told in live_endpoint.check(engine.resources(), engine.program.region):
             session.screen.say(f"{told.endpoint} runs {told.configuration}.", "green")
@@ -137,10 +133,14 @@ def _in_the_way(session: Session, engine: Engine, planned: Seen) -> tuple[InTheW
 
 
 def _updated(session: Session, engine: Engine, planned: Seen, scaled: tuple[InTheWay, ...]) -> Seen:
+    """The update, once what is in its way is taken away; one that does not end well says which variants are not scaled now."""
     try:
+        if scaled:
+            engine.let_go([s.urn for s in scaled])
         return engine.up(sum(planned.counts.values()))
     except (UpdateFailed, KeyboardInterrupt):
-        for each in scaled:
+        there = {r["urn"] for r in engine.resources()} if scaled else set()
+        for each in (s for s in scaled if s.urn not in there):
             session.screen.say(f"{each.endpoint}: {each.variant} is not scaled until an `up` goes through.", "yellow")
         raise
 
