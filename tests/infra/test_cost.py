@@ -12,7 +12,7 @@ import yaml
 from ai_factory_infra.__main__ import main
 from ai_factory_infra.cost.estimate import Estimate, as_json, estimate, text
 from ai_factory_infra.cost.items import items_of
-from ai_factory_infra.cost.lines import Item
+from ai_factory_infra.cost.lines import Item, is_named
 from ai_factory_infra.cost.price_table import SHIPPED, PriceTable, price_table
 from ai_factory_infra.cost.runs import runs_per_month
 from ai_factory_infra.errors import PriceTableInvalid
@@ -108,10 +108,23 @@ def test_a_bad_table_is_refused_with_all_problems(tmp_path: Path) -> None:
         assert part in str(refused.value)
 
 
-@pytest.mark.parametrize("content", ["", "- 1\n", "as_of: [\n"])
-def test_what_is_no_table_is_refused(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("hours_per_month", 0), ("stream_record_kb", 0), ("logs_gb", float("nan")), ("logs_gb", float("inf"))],
+)
+def test_a_number_that_nothing_can_be_counted_by_is_refused(tmp_path: Path, name: str, value: float) -> None:
+    whole = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
+    whole["assume"][name] = value
     bad = tmp_path / "prices.yaml"
-    bad.write_text(content, encoding="utf-8")
+    bad.write_text(yaml.safe_dump(whole), encoding="utf-8")
+    with pytest.raises(PriceTableInvalid, match=f"assume.{name}: got {value}"):
+        price_table(bad, "eu-west-1")
+
+
+@pytest.mark.parametrize("content", [b"", b"- 1\n", b"as_of: [\n", b"as_of: \xff\n"])
+def test_what_is_no_table_is_refused(tmp_path: Path, content: bytes) -> None:
+    bad = tmp_path / "prices.yaml"
+    bad.write_bytes(content)
     with pytest.raises(PriceTableInvalid):
         price_table(bad, "eu-west-1")
 
@@ -184,6 +197,12 @@ def test_a_schedule_that_asks_the_door_is_counted_as_often_as_the_door_opens() -
     assert training_hours("0 3 1 * *", 4) == f"{steps:g} × ml.m5.large × 0.5 h"  # once a month
     assert training_hours("0 * * * *", 4) == f"{steps:g} × ml.m5.large × 60.8 h"  # 4 of 24 a day: 4 × 30.4 × 0.5
     assert training_hours("0 * * * *", 100) == f"{steps:g} × ml.m5.large × 364.8 h"  # 24 × 30.4 × 0.5
+
+
+def test_a_longer_name_is_not_taken_for_the_one_it_begins_with() -> None:
+    assert is_named("arn:x:pipeline/churn-dev-1a2b3c4", "churn-dev", {})
+    assert is_named("arn:x:pipeline/p", "churn-dev", {"pipelineName": "p"})
+    assert not is_named("arn:x:pipeline/churn-dev-scoring", "churn-dev", {})
 
 
 def test_two_schedules_of_one_pipeline_are_added(table: PriceTable) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,4 +42,5 @@ def of_type(stack: Sequence[Resource], kind: str) -> Iterator[tuple[str, Inputs]
 def is_named(said: str, name: str, inputs: Inputs) -> bool:
     """Whether an ARN or a name, as the mocks make it (a given name, or the logical one and seven characters), is this resource's."""
     own = said.rsplit("/", 1)[-1]
-    return own in (inputs.get("name"), inputs.get("pipelineName")) or own.rsplit("-", 1)[0] == name
+    named = re.fullmatch(re.escape(name) + "-[0-9a-f]{7}", own)
+    return own in (inputs.get("name"), inputs.get("pipelineName")) or named is not None

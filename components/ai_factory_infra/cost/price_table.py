@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from ai_factory_infra.errors import PriceTableInvalid
 SHIPPED = Path(__file__).with_name("prices.yaml")
 OTHER = "other"
 INSTANCES = "ml_instance_hour"
+DIVIDES = ("hours_per_month", "stream_record_kb")  # what stored gigabytes and records are counted by
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ def price_table(file: Path, region: str) -> PriceTable:
         problems.append(f"as_of: got {as_of!r}; allowed: a date such as 2025-06-01")
     problems += [f"{key}: missing; a text is needed" for key in ("currency", "source") if not whole.get(key)]
     assume = _numbers(whole.get("assume"), pattern["assume"], "assume", problems)
+    problems += [f"assume.{name}: got 0; allowed: a number above 0" for name in DIVIDES if assume.get(name) == 0]
     regions = whole.get("regions") if isinstance(whole.get("regions"), dict) else {}
     chosen = region if region in (regions or {}) else OTHER
     if not regions or chosen not in regions:
@@ -60,7 +63,7 @@ def price_table(file: Path, region: str) -> PriceTable:
 def _read(file: Path) -> dict[str, Any]:
     try:
         whole = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise PriceTableInvalid(file=str(file), problems=[str(error)]) from error
     if not isinstance(whole, dict):
         raise PriceTableInvalid(file=str(file), problems=["it holds no mapping"])
@@ -73,7 +76,7 @@ def _numbers(given: object, wanted: Mapping[str, Any], path: str, problems: list
     problems += [f"{path}.{name}: missing; a number is needed" for name in wanted if name not in values]
     out: dict[str, float] = {}
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
             problems.append(f"{path}.{name}: got {value!r}; allowed: a number from 0")
         else:
             out[str(name)] = float(value)

@@ -31,8 +31,8 @@ def _on_demand(name: str, inputs: Inputs, kept: float, t: PriceTable, stack: Seq
     moved = gb * t.unit["stream_on_demand_in_gb"] + readers * gb * t.unit["stream_on_demand_out_gb"]
     yield Item("streams", name, f"{gb:g} GB in, read by {readers}", moved)
     if kept > FREE_HOURS:
-        days = min(kept, LONG_HOURS) - FREE_HOURS
-        yield _stored(name, gb * days / hours, "over a day", t.unit["stream_kept_gb_month"])
+        longer = min(kept, LONG_HOURS) - FREE_HOURS
+        yield _stored(name, gb * longer / hours, "over a day", t.unit["stream_kept_gb_month"])
     yield from _long(name, kept, t)
 
 
