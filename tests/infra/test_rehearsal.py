@@ -119,6 +119,13 @@ def test_a_program_that_could_make_something_elsewhere_is_refused(tmp_path: Path
         judged(tmp_path, source)
 
 
+def test_a_file_that_cannot_be_read_is_a_problem_and_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "half.py").write_text("def (\n", encoding="utf-8")
+    with pytest.raises(RehearsalRefused, match=r"mine: what it imports could not be looked at: .*half\.py, line 1"):
+        judged(tmp_path, HARMLESS)
+
+
 def test_a_component_of_ones_own_and_what_reaches_nothing_are_rehearsed(tmp_path: Path) -> None:
     judged(tmp_path, HARMLESS)
 
@@ -263,6 +270,15 @@ def test_the_policy_pack_goes_along_and_finds_its_environment(tmp_path: Path) ->
     copied = copies.copy(programs(infra, "dev"), tmp_path / "work", emulator=ADDRESS, account="1" * 12)
     read = yaml.safe_load((copied / "policy" / "PulumiPolicy.yaml").read_text(encoding="utf-8"))
     assert read["runtime"]["options"]["virtualenv"] == str(tmp_path / ".venv")
+
+
+def test_a_virtual_environment_beside_a_program_is_not_copied(tmp_path: Path) -> None:
+    """What is installed there imports whatever it likes, and the copy names it by its whole path."""
+    infra = write_programs(tmp_path / "infra", reads={"mine": ()})
+    (infra / "mine" / "venv").mkdir()
+    (infra / "mine" / "venv" / "pyvenv.cfg").touch()
+    copied = copies.copy(programs(infra, "dev"), tmp_path / "work", emulator=ADDRESS, account="1" * 12)
+    assert sorted(p.name for p in (copied / "mine").iterdir()) == ["Pulumi.dev.yaml", "Pulumi.yaml", "__main__.py"]
 
 
 def test_a_copy_names_its_environment_by_the_whole_path(tmp_path: Path) -> None:

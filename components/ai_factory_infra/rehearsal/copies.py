@@ -22,7 +22,7 @@ def copy(programs: Sequence[Program], work: Path, *, emulator: str, account: str
     _copy_pack(programs[0].folder.parent / PACK, infra / PACK)
     for program in programs:
         folder = infra / program.stack
-        shutil.copytree(program.folder, folder, ignore=NOT_COPIED)
+        shutil.copytree(program.folder, folder, ignore=_left)
         _rewrite(folder / "Pulumi.yaml", lambda whole, p=program: without_backend(whole, p.folder))
         told = settings(program, emulator=emulator, account=account)
         _rewrite(
@@ -36,8 +36,14 @@ def copy(programs: Sequence[Program], work: Path, *, emulator: str, account: str
 
 def _copy_pack(pack: Path, to: Path) -> None:
     if pack.is_dir():
-        shutil.copytree(pack, to, ignore=NOT_COPIED)
+        shutil.copytree(pack, to, ignore=_left)
         _rewrite(to / "PulumiPolicy.yaml", lambda whole: without_backend(whole, pack))
+
+
+def _left(folder: str, names: list[str]) -> set[str]:
+    """What is not copied of a folder: caches, and a virtual environment, which the copy names by its whole path."""
+    environments = {name for name in names if (Path(folder) / name / "pyvenv.cfg").is_file()}
+    return environments | NOT_COPIED(folder, names)
 
 
 def settings(program: Program, *, emulator: str, account: str) -> Mapping[str, str]:

@@ -66,7 +66,11 @@ def refuse_other_providers(programs: Sequence[Program], came_of: Sequence[Tried]
     """
     problems = []
     for program, one in zip(programs, came_of, strict=True):
-        imported = {name.removeprefix(MODULE).replace("_", "-") for name in _modules(program.folder)}
+        try:
+            imported = {name.removeprefix(MODULE).replace("_", "-") for name in _modules(program.folder)}
+        except (SyntaxError, UnicodeDecodeError) as error:
+            problems.append(f"{program.stack}: what it imports could not be looked at: {error}")
+            continue
         others = sorted((imported | one.packages) - OF_AWS - REACH_NOTHING)
         problems += [
             f"{program.stack}: the provider {other} makes real things; the emulator is AWS's" for other in others
