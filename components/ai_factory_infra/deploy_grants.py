@@ -1,7 +1,7 @@
 """What continuous integration may do to each stack, as a table: one entry for each kind of resource that a stack makes.
 
-The foundation is not here: keys, data, the network and
-the deploy role itself are a person's to change, so that who may push code cannot give themselves more.
+The foundation is not here: keys, data, the network and the deploy role itself are a person's to change, so that who may push
+code cannot give themselves more.
 AWS: "Actions, resources, and condition keys for AWS services".
 """
 

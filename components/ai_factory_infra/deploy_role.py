@@ -6,6 +6,7 @@ account. AWS: "Create a role for OpenID Connect federation", "Permissions bounda
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
@@ -27,6 +28,7 @@ from ai_factory_infra.problems import Problems
 PATH = "/ci/"  # not where the roles are that it may change, so that it cannot change itself
 SESSION_SECONDS = 7200  # an update may wait an hour for an endpoint
 PROVIDERS = ("create", "existing")
+ARN = r"arn:[\w-]+:[a-z0-9-]+:[\w-]*:\d*:.+"
 
 
 class DeployRoleArgs(TypedDict):
@@ -238,8 +240,8 @@ def _check_brought(problems: Problems, args: DeployRoleArgs) -> None:
     if state.startswith("s3:"):
         problems.matches("state", state, ADDRESS, "s3://BUCKET or s3://BUCKET/FOLDER")
     for i, arn in enumerate(args.get("brought_arns", ())):
-        problems.unless(
-            not fits_no_ceiling(arn),
-            f"brought_arns[{i}]",
-            f"got {arn}; no role of the library uses things of that kind",
-        )
+        path = f"brought_arns[{i}]"
+        if not re.fullmatch(ARN, arn):
+            problems.add(path, f"got {arn!r}; allowed: the ARN of a thing, such as arn:aws:s3:::acme-lake")
+        elif fits_no_ceiling(arn):
+            problems.add(path, f"got {arn}; no role of the library uses things of that kind")

@@ -90,6 +90,8 @@ def test_what_no_role_uses_is_not_taken_into_the_boundary() -> None:
             brought_arns=["arn:aws:ecr:eu-west-1:210987654321:repository/x", "arn:aws:rds:eu-west-1:210987654321:db:x"]
         )
     assert [e["property_path"] for e in caught.value.errors or []] == ["brought_arns[1]"]
+    with pytest.raises(pulumi.InputPropertiesError, match=r"brought_arns\[0\]: got 'acme-lake'; allowed: the ARN"):
+        made(brought_arns=["acme-lake"])
 
 
 def test_a_boundary_lets_nobody_make_roles_or_reach_another_project() -> None:
