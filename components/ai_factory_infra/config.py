@@ -188,9 +188,8 @@ def load(kind: type[C]) -> C:
 
 def _unread(known: set[str]) -> list[str]:
     """A problem for each key of the project that no field reads: what it should have said would be ignored."""
-    held: object = (
-        given_to_program.CONFIG
-    )  # in older releases of Pulumi a plain mapping; there is no public list of keys
+    # There is no public list of keys. In older releases of Pulumi this is a plain mapping.
+    held: object = given_to_program.CONFIG
     own = held.get() if isinstance(held, ContextVar) else held
     given: set[str] = {*given_to_program.get_config_env(), *(own if isinstance(own, Mapping) else ())}
     prefix = f"{pulumi.get_project()}:"

@@ -24,7 +24,7 @@ from ai_factory_spec.suggest import did_you_mean
 from ai_factory_infra.dependency import MODES, Mode
 from ai_factory_infra.inputs import RoleInputs
 from ai_factory_infra.limits import LOG_RETENTION_DAYS, SECURITY_GROUPS, SUBNETS
-from ai_factory_infra.network_doors import IMAGES, INTERFACES, door_to_s3, doors_to_services
+from ai_factory_infra.network_doors import IMAGES, INTERFACES, door_to_s3, doors_to_services, group_name
 from ai_factory_infra.pipeline_parts import role
 from ai_factory_infra.policies import write_flow_log
 from ai_factory_infra.problems import Problems
@@ -102,9 +102,8 @@ class Network(pulumi.ComponentResource):
 
     def _group(self, name: str, vpc: aws.ec2.Vpc, door: aws.ec2.VpcEndpoint) -> pulumi.Output[str]:
         child = pulumi.ResourceOptions(parent=self)
-        # AWS refuses a group whose name begins with "sg-", and automatic naming begins with the logical name.
         group = aws.ec2.SecurityGroup(
-            f"{'net-' if name.startswith('sg') else ''}{name}-jobs",
+            group_name(f"{name}-jobs"),
             vpc_id=vpc.id,
             description="Containers of the project: nothing comes in, only S3 goes out.",
             opts=child,

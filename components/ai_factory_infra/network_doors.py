@@ -41,6 +41,11 @@ IMAGES = "ecr.dkr"  # the layers of an image are objects in a bucket of AWS's ow
 HTTPS = 443
 
 
+def group_name(name: str) -> str:
+    """A logical name for a security group: AWS refuses one that begins with "sg-", and automatic naming begins with it."""
+    return f"net-{name}" if name.startswith("sg") else name
+
+
 def door_to_s3(
     name: str,
     vpc: aws.ec2.Vpc,
@@ -102,7 +107,7 @@ def doors_to_services(
     child = pulumi.ResourceOptions(parent=parent)
     account = Account.of(parent)
     doors = aws.ec2.SecurityGroup(
-        f"net-{name}-doors" if name.startswith("sg") else f"{name}-doors",
+        group_name(f"{name}-doors"),
         vpc_id=vpc.id,
         description="Interfaces to services of AWS: only the project's containers come in.",
         opts=child,
