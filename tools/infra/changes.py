@@ -10,143 +10,16 @@ import argparse
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import yaml
+from life import FellShortError, Life, expect, first, moves, times
 
-# What may be neither deleted nor replaced, whatever changes.
-HOLDS_DATA = (
-    "aws_s3_bucket ",
-    "aws_kms_key ",
-    "aws_ecr_repository ",
-    "aws_sagemaker_model_package_group ",
-    "aws_sagemaker_feature_group ",
-    "aws_kinesis_stream ",
-    "aws_glue_catalog_database ",
-)
 OTHER_ACCOUNT = "999999999999"
 HALF_WAY = 12  # resources made, of the foundation's sixty or so, when it is killed
-
-
-class FellShortError(Exception):
-    """A change did what it must not, or did not do what it must."""
-
-
-class Life:
-    """A stage that is up. `programs`: where the stacks' folders are; `repository`: where they were generated."""
-
-    def __init__(self, programs: Path, repository: Path, stage: str) -> None:
-        self.programs, self.repository, self.stage = programs, repository, stage
-        self._log = Path(os.environ["AWS_STANDIN_LOG"])
-        self._environment = {**os.environ, "PYTHONPATH": str(repository / "components")}
-
-    def pulumi(self, stack: str, *arguments: str, stage: str = "", may_fail: bool = False) -> tuple[int, str]:
-        """Run the program on one stack: its exit code and what it said. Raises FellShortError where it must not fail and does."""
-        done = subprocess.run(
-            ["pulumi", *arguments, "--non-interactive", "--stack", self.full_name(stack, stage)],
-            cwd=self.programs / stack,
-            env=self._environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-        if done.returncode and not may_fail:
-            raise FellShortError(
-                f"pulumi {' '.join(arguments)} of {stack} ended with {done.returncode}:\n{done.stdout[-3000:]}"
-            )
-        return done.returncode, done.stdout
-
-    def full_name(self, stack: str, stage: str = "") -> str:
-        """How the back end calls a stack."""
-        project = yaml.safe_load((self.programs / stack / "Pulumi.yaml").read_text(encoding="utf-8"))["name"]
-        return f"organization/{project}/{stage or self.stage}"
-
-    def add_program(self, name: str, program: str) -> Path:
-        """A stack more. Its folder is to be removed again: the repository's own commands take every folder for a stack."""
-        folder = self.programs / name
-        folder.mkdir()
-        (folder / "Pulumi.yaml").write_text(f"name: {name}\nruntime: python\n", encoding="utf-8")
-        (folder / "__main__.py").write_text(program, encoding="utf-8")
-        return folder
-
-    def set(self, stack: str, key: str, value: str, stage: str = "") -> None:
-        """Set one key of a stack's configuration."""
-        self.pulumi(stack, "config", "set", key, value, stage=stage)
-
-    def said(self) -> list[str]:
-        """Everything that the provider has done so far, a line each."""
-        return self._log.read_text(encoding="utf-8").splitlines() if self._log.exists() else []
-
-    def up(self, stack: str, stage: str = "", *, may_fail: bool = False) -> tuple[int, list[str]]:
-        """Bring a stack up: the exit code, and what the provider did for it. Raises FellShortError where data was deleted."""
-        before = len(self.said())
-        code, _ = self.pulumi(stack, "up", "--yes", "--skip-preview", stage=stage, may_fail=may_fail)
-        done = self.said()[before:]
-        lost = [line for line in done if line.startswith(tuple(f"deleted: {kind}" for kind in HOLDS_DATA))]
-        expect(not lost, f"data was deleted: {lost}")
-        return code, done
-
-    def start_up(self, stack: str, stage: str) -> subprocess.Popen[bytes]:
-        """Begin to bring a stack up, in a process group of its own."""
-        return subprocess.Popen(
-            ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive", "--stack", self.full_name(stack, stage)],
-            cwd=self.programs / stack,
-            env=self._environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-
-    def settled(self, stack: str, stage: str = "") -> None:
-        """Another preview finds nothing to do."""
-        self.pulumi(stack, "preview", "--expect-no-changes", stage=stage)
-
-    def our_own(self, *arguments: str, may_say: str = "") -> None:
-        """Run the repository's own command, as `make infra-*` does. Raises FellShortError where it fails, unless it says `may_say`."""
-        command = [sys.executable, "-m", "ai_factory_infra", *arguments, "--infra", str(self.programs)]
-        done = subprocess.run(
-            command, env=self._environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
-        )
-        fine = done.returncode == 0 or bool(may_say and may_say in done.stdout)
-        expect(fine, f"{' '.join(command[1:])} ended with {done.returncode}:\n{done.stdout[-3000:]}")
-
-    @property
-    def other_stage(self) -> str:
-        """A stage that is not up."""
-        return next(s for s in ("prod", "staging", "dev") if s != self.stage)
-
-    def aws(self, service: str) -> Any:
-        """A client of the emulator."""
-        import boto3
-
-        return boto3.client(service, region_name="eu-west-1")
-
-
-def expect(fine: bool, otherwise: str) -> None:
-    """Raise FellShortError unless it holds."""
-    if not fine:
-        raise FellShortError(otherwise)
-
-
-def times(lines: Sequence[str], *beginnings: str) -> int:
-    """How many lines begin with one of these."""
-    return sum(line.startswith(beginnings) for line in lines)
-
-
-def moves(lines: Sequence[str]) -> list[int]:
-    """Where in the provider's lines the endpoint was touched."""
-    return [i for i, line in enumerate(lines) if "aws_sagemaker_endpoint " in line and not line.startswith("differs")]
-
-
-def first(lines: Sequence[str], *beginnings: str) -> int:
-    """The place of the first line that begins with one of these; -1 where none does."""
-    return next((i for i, line in enumerate(lines) if line.startswith(beginnings)), -1)
 
 
 def image(life: Life) -> str:
@@ -239,17 +112,16 @@ FeatureStore(
 
 def schema(life: Life) -> str:
     """A feature group whose list of features changes is neither replaced nor deleted."""
-    folder = life.add_program("features", FEATURES)
-    life.pulumi("features", "stack", "init")
-    life.set("features", "features", "age,income")
-    life.up("features")
-    life.set("features", "features", "age,income,tenure")
-    _, done = life.up("features")
-    touched = [line for line in done if not line.startswith("differs")]
-    expect(not touched, f"the group was touched: {touched}")
-    life.pulumi("features", "state", "unprotect", "--all", "--yes")
-    life.pulumi("features", "destroy", "--yes", "--skip-preview")
-    shutil.rmtree(folder)
+    with life.program("features", FEATURES):
+        life.pulumi("features", "stack", "init")
+        life.set("features", "features", "age,income")
+        life.up("features")
+        life.set("features", "features", "age,income,tenure")
+        _, done = life.up("features")
+        touched = [line for line in done if not line.startswith("differs")]
+        expect(not touched, f"the group was touched: {touched}")
+        life.pulumi("features", "state", "unprotect", "--all", "--yes")
+        life.pulumi("features", "destroy", "--yes", "--skip-preview")
     return "a feature more, and the group as it was"
 
 
@@ -294,19 +166,18 @@ BROKEN = "encrypted-messages"  # the rule that a topic without a key breaks
 
 def policy(life: Life) -> str:
     """What breaks a rule of the policy pack is stopped in prod before it is made, and only told of in dev."""
-    folder = life.add_program("open", OPEN)
     pack, made = ["--policy-pack", str(life.repository / "infra" / "policy")], {}
-    for stage in ("prod", "dev"):
-        life.pulumi("open", "stack", "init", "--no-select", stage=stage)
-        before = len(life.said())
-        code, said = life.pulumi("open", "up", "--yes", "--skip-preview", *pack, stage=stage, may_fail=True)
-        made[stage] = times(life.said()[before:], "created: aws_sns_topic ")
-        expect(BROKEN in said, f"{stage} was not told of {BROKEN}:\n{said[-3000:]}")
-        expect((code == 0) is (stage == "dev"), f"{stage} ended with {code}:\n{said[-3000:]}")
-        life.pulumi("open", "destroy", "--yes", "--skip-preview", stage=stage)
-        life.pulumi("open", "stack", "rm", "--yes", "--force", stage=stage)
+    with life.program("open", OPEN):
+        for stage in ("prod", "dev"):
+            life.pulumi("open", "stack", "init", "--no-select", stage=stage)
+            before = len(life.said())
+            code, said = life.pulumi("open", "up", "--yes", "--skip-preview", *pack, stage=stage, may_fail=True)
+            made[stage] = times(life.said()[before:], "created: aws_sns_topic ")
+            expect(BROKEN in said, f"{stage} was not told of {BROKEN}:\n{said[-3000:]}")
+            expect((code == 0) is (stage == "dev"), f"{stage} ended with {code}:\n{said[-3000:]}")
+            life.pulumi("open", "destroy", "--yes", "--skip-preview", stage=stage)
+            life.pulumi("open", "stack", "rm", "--yes", "--force", stage=stage)
     expect(made == {"prod": 0, "dev": 1}, f"topics made: {made}")
-    shutil.rmtree(folder)
     return "a topic without a key is stopped in prod and told of in dev"
 
 
