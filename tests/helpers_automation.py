@@ -140,6 +140,7 @@ elif asked[0] == "up" and targets:
     sys.exit("ValidationException: UpdateEndpoint: a scalable target is registered for the variant")
 elif asked[0] == "up":
     (here / "state").write_text((here / "after").read_text())
+    sys.exit("the last resource failed" if (here / "fails").exists() else 0)
 """
 
 
@@ -148,7 +149,8 @@ def pulumi_that_acts(
 ) -> Path:
     """A `pulumi` with a state and a plan, whose AWS refuses `up` while the state has a scalable target.
 
-    `up` puts the state back as it was given. With a file `sleeps` beside it, `up` waits for Ctrl-C. Returns what it was asked.
+    `up` puts the state back as it was given. With a file `sleeps` beside it, `up` waits for Ctrl-C; with `fails` it fails at
+    the end. Returns what it was asked.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, value in {"state": state, "after": state, "plan": plan}.items():

@@ -178,3 +178,13 @@ def test_an_update_that_fails_says_what_is_not_scaled(session: commands.Session,
     with pytest.raises(UpdateFailed):
         commands.up(session)
     assert f"{NAME}: a is not scaled until an `up` goes through." in said(session)
+
+
+def test_an_update_that_fails_once_scaling_is_back_says_nothing_of_it(
+    session: commands.Session, tmp_path: Path
+) -> None:
+    (tmp_path / "bin" / "fails").touch()
+    with pytest.raises(UpdateFailed, match="the last resource failed"):
+        commands.up(session)
+    assert TARGET in (tmp_path / "bin" / "state").read_text(encoding="utf-8")
+    assert "is not scaled" not in said(session)
