@@ -12,8 +12,8 @@ import pulumi
 import pytest
 from ai_factory_infra import testing
 from ai_factory_infra.config import ConfigError
-from ai_factory_infra.shared_registry import RegistryPlace
-from ai_factory_infra.statement_rules import statements
+from ai_factory_infra.shared_registry import PACKAGES, RegistryPlace
+from ai_factory_infra.statement_rules import listed, statements
 from ai_factory_infra.testing import Registered, run_program
 from helpers_infra import bake, rendered
 
@@ -51,10 +51,6 @@ def stage(name: str, **facts: str) -> Mapping[str, Registered]:
     finally:
         testing.ACCOUNT = own
     return done
-
-
-def listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
 
 
 def said(policy: list[Mapping[str, Any]], action: str, resource: str, account: str | None = None) -> set[str]:
@@ -159,11 +155,13 @@ def test_the_files_of_a_version_are_read_and_opened_by_the_account_that_shares_t
 
 def test_the_files_that_a_version_refers_to_are_in_the_folder_that_is_shared() -> None:
     source = registration()["InferenceSpecification"]["Containers"][0]["ModelDataSource"]["S3DataSource"]["S3Uri"]
-    assert "/pipelines" in json.dumps(source) or "Steps.evaluate" in json.dumps(source)
+    assert source["Std:Join"]["Values"][0] == {
+        "Get": "Steps.evaluate.ProcessingOutputConfig.Outputs['package'].S3Output.S3Uri"
+    }
     document = stage("dev")["training"].only(PIPELINE).inputs["pipelineDefinition"]
     (evaluate,) = [s for s in json.loads(document)["Steps"] if s["Name"] == "evaluate"]
-    for output in evaluate["Arguments"]["ProcessingOutputConfig"]["Outputs"]:
-        assert output["S3Output"]["S3Uri"]["Std:Join"]["Values"][0].endswith("/pipelines")
+    outputs = {o["OutputName"]: o["S3Output"] for o in evaluate["Arguments"]["ProcessingOutputConfig"]["Outputs"]}
+    assert outputs["package"]["S3Uri"]["Std:Join"]["Values"][0].endswith(f"/{PACKAGES}")
 
 
 def test_the_flow_knows_the_trainers_of_every_stage() -> None:

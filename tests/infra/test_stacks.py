@@ -13,6 +13,7 @@ from ai_factory_infra.network_doors import INTERFACES
 from ai_factory_infra.pipeline_definition import jobs
 from ai_factory_infra.policies import WITHOUT_RESOURCE
 from ai_factory_infra.policy_check import violations
+from ai_factory_infra.statement_rules import listed
 from ai_factory_infra.testing import ACCOUNT, Registered, Registration, run_program, run_stage
 from botocore.session import get_session
 from helpers_infra import ARCHITECTURES, STAGES, registered, rendered
@@ -47,10 +48,6 @@ def each(stacks: Mapping[str, Registered]) -> Iterator[Registration]:
 
 def aws_resources(stacks: Mapping[str, Registered]) -> list[Registration]:
     return [r for r in each(stacks) if r.type.startswith("aws:")]
-
-
-def listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
 
 
 # ---------------------------------------------------------------- every stack
