@@ -8,6 +8,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from ai_factory.loading import load_catalog
+from ai_factory.plan import resolve
+from helpers_generator import usecase
 from helpers_infra import ROOT
 
 
@@ -62,3 +65,10 @@ def test_only_an_oracle_that_lacks_something_excuses_a_scan(
     monkeypatch.setenv("AWS_RIG_TOOLS", str(tmp_path))
     monkeypatch.setattr(scan, "_checkov", lambda: Path(sys.executable))
     assert scan.main() == exits
+
+
+def test_every_stack_that_there_is_is_scanned(scan: ModuleType) -> None:
+    catalog = load_catalog()
+    plans = [resolve(usecase(architecture=a), catalog, factory_version="0.0.0") for a in scan.ARCHITECTURES]
+    laid = {layer.id for plan in plans for layer in plan.layers}
+    assert sorted({b.id for b in catalog.of_kind("stacks")} - laid) == []

@@ -218,6 +218,7 @@ def live_through_an_upgrade(repositories: Repositories, verdicts: Verdicts) -> N
     commit = LAST_RELEASE.read_text(encoding="utf-8").split()[0]
     packed = subprocess.run(["git", "-C", str(ROOT), "archive", commit], capture_output=True, check=False)
     if packed.returncode:
+        verdicts.unable += 1
         print(f"infra: no upgrade, this clone does not have the last release, {commit}")
         return
     old = repositories.work / "last-release"

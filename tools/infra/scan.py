@@ -1,6 +1,6 @@
 """Hold the generated stacks against checkov's checks, as the Terraform JSON that the oracle writes for the real AWS provider.
 
-    scan.py                 both architectures, prod, with a release to serve and a repository that deploys
+    scan.py                 every stack there is, prod, with a release to serve and a repository that deploys
 
 checkov runs in a virtual environment of its own, in the user's cache. Every finding needs a waiver with a reason in
 `tools/infra/checkov.yaml`, and every waiver a finding. Exit 0: so it is; 1: it is not; where checkov or the oracle is missing it
@@ -26,6 +26,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 WAIVERS = Path(__file__).with_name("checkov.yaml")
 CHECKOV = "checkov==3.3.30"
+ARCHITECTURES = ("streaming", "batch")  # a stream's stacks are those of `realtime`, and the ingestion
 STAGE = "prod"
 UNABLE = 3  # the oracle's exit code where something that it needs is missing
 CLOUD = {"region": "eu-west-1", "repository": "github.com/acme/churn", "state": "s3://acme-state/churn"}
@@ -82,7 +83,7 @@ def judge(found: Sequence[Finding], accepted: Sequence[Waiver]) -> Iterator[str]
 
 
 def main() -> int:
-    """Scan both architectures together, so that a waiver may be about one of them."""
+    """Scan the architectures together, so that a waiver may be about one of them."""
     oracle = Path(os.environ.get("AWS_RIG_TOOLS") or ROOT.parent / "shared" / "tools") / "aws_oracle.py"
     checkov = _checkov()
     if not oracle.exists() or checkov is None:
@@ -90,7 +91,7 @@ def main() -> int:
         return 0
     found: list[Finding] = []
     with tempfile.TemporaryDirectory(prefix="checkov-") as folder:
-        for architecture in ("realtime", "batch"):
+        for architecture in ARCHITECTURES:
             graph, code = _graph(Path(folder), architecture, oracle)
             if code == UNABLE:
                 sys.stdout.write("checkov: not scanned, the oracle lacks what it needs\n")
@@ -111,7 +112,10 @@ def _checkov() -> Path | None:
     program = home / "bin" / "checkov"
     if not program.exists():
         uv = Path(sys.executable).with_name("uv")
-        for command in (["venv", str(home)], ["pip", "install", "--python", str(home / "bin" / "python"), CHECKOV]):
+        for command in (
+            ["venv", "--allow-existing", str(home)],
+            ["pip", "install", "--python", str(home / "bin" / "python"), CHECKOV],
+        ):
             if subprocess.run([str(uv), "--quiet", *command], check=False).returncode:
                 return None
     return program
