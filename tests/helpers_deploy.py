@@ -73,18 +73,20 @@ def brought_along(*, told: bool = True) -> Mapping[str, Registered]:
     key = "arn:aws:kms:eu-west-1:123456789012:key/acme-{}"
     repository = "arn:aws:ecr:eu-west-1:210987654321:repository/acme/images"
     group = "arn:aws:sagemaker:eu-west-1:123456789012:model-package-group/acme-models"
+    brought = {
+        "data_bucket": "acme-lake",
+        "artifacts_bucket": "acme-artifacts",
+        "captures_bucket": "acme-captures",
+        "key_arns": ",".join(f"{k}={key.format(k)}" for k in ("data", "alerts", "logs")),
+    }
+    if not told:  # no other stack is told
+        return {**brought_along(), "foundation": run_program(_streaming_infra() / "foundation", "prod", config=brought)}
     return run_stage(
         _streaming_infra(),
         "prod",
         config={
             "serving": {"release": "7-abc123"},
-            "foundation": {
-                "data_bucket": "acme-lake",
-                "artifacts_bucket": "acme-artifacts",
-                "captures_bucket": "acme-captures",
-                "key_arns": ",".join(f"{k}={key.format(k)}" for k in ("data", "alerts", "logs")),
-                "brought_arns": f"{repository}, {group}" if told else "",
-            },
+            "foundation": brought | {"brought_arns": f"{repository}, {group}"},
             "registry": {
                 "group_name": "acme-models",
                 "repository_url": "210987654321.dkr.ecr.eu-west-1.amazonaws.com/acme/images",

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from ai_factory_infra.testing import Registered, run_stage
+from ai_factory_infra.testing import Registered, run_stage, run_stage_once
 from cookiecutter.generate import generate_files
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,13 +57,14 @@ def rendered(**facts: str) -> Path:
 @functools.cache
 def registered(architecture: str, stage: str, *, live: bool = False) -> Mapping[str, Registered]:
     """What all five programs register. `live`: with a release to serve and every option switched on."""
-    config: dict[str, dict[str, str]] = {}
-    if live:
-        serving = {"release": "7-abc123"} | ({"max_instances": "4"} if architecture == "realtime" else {})
-        config = {
-            "serving": serving,
-            "training": {"retrain_schedule": "0 3 1 * *"},
-            "foundation": {"network": "create"},
-            "monitoring": {"labels": "true"},
-        }
-    return run_stage(rendered(architecture=architecture) / "infra", stage, config=config)
+    infra = rendered(architecture=architecture) / "infra"
+    if not live:
+        return run_stage_once(infra, stage)
+    serving = {"release": "7-abc123"} | ({"max_instances": "4"} if architecture == "realtime" else {})
+    config = {
+        "serving": serving,
+        "training": {"retrain_schedule": "0 3 1 * *"},
+        "foundation": {"network": "create"},
+        "monitoring": {"labels": "true"},
+    }
+    return run_stage(infra, stage, config=config)
