@@ -83,7 +83,7 @@ def rebuild(project: Project) -> Rebuilt:
         numbered, unnumbered = number(sorted([*packages, *gone], key=lambda f: f.run_id), taken)
         versions = tuple(found for found in numbered if found.digest in here)
         with registry.anew() as fresh:
-            champion, challenger = _fill(fresh, versions, highest=max(taken, default=0))
+            champion, challenger = _fill(fresh, versions, highest=max(taken, default=0), address=registry.address)
     missing = sorted(taken - {f.version for f in versions})
     lost = [f"version {version} ({named_by(named, version)}): its package is not here" for version in missing]
     return Rebuilt(versions, champion, challenger, (*unreadable, *spoilt, *unnumbered, *lost))
@@ -203,10 +203,12 @@ def _contradictions(packages: Iterable[Found], named: Mapping[str, Mapping[int, 
     return problems
 
 
-def _fill(registry: Registry, versions: Iterable[Found], *, highest: int) -> tuple[int | None, int | None]:
+def _fill(
+    registry: Registry, versions: Iterable[Found], *, highest: int, address: str
+) -> tuple[int | None, int | None]:
     """Register them under their numbers, and give the aliases back; the next number is above `highest`.
 
-    Returns champion and challenger.
+    Returns champion and challenger. Raises RebuildRefused where a number comes out as another.
     """
     newest: dict[str, int] = {}
     last = 0
@@ -214,7 +216,14 @@ def _fill(registry: Registry, versions: Iterable[Found], *, highest: int) -> tup
         registry.skip(found.version - last - 1)
         tags = {"verdict": found.verdict, "model": found.model, "fingerprint": model_fingerprint(found.folder)}
         tags |= {"settled": "yes", "rebuilt": found.known_by}
-        registry.register(found.folder, digest=found.digest, run_id=found.run_id, tags=tags, metrics=found.metrics)
+        made = registry.register(
+            found.folder, digest=found.digest, run_id=found.run_id, tags=tags, metrics=found.metrics
+        )
+        if made.version != found.version:  # on a server, somebody else's
+            problem = f"it gave {found.run_id} the number {made.version}, not {found.version}: another run registered meanwhile"
+            raise RebuildRefused(
+                address=address, problems=[problem], hint="Rebuild again when no other run is at work."
+            )
         newest["champion" if found.verdict == "promote" else "challenger"] = last = found.version
     registry.skip(highest - last)
     for alias, version in ((CHAMPION, newest.get("champion")), (CHALLENGER, newest.get("challenger"))):

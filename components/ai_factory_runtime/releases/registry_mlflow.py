@@ -128,11 +128,12 @@ class MlflowRegistry:
             return
         # A server, or a file that has other models, too: there is no second one to fill.
         here = MlflowRegistry(artifacts=self._artifacts, name=self._name, database=self._database, server=self._server)
+        here._forget()  # numbers that were passed over before: the next version would come after them
         try:
             yield here
         except BaseException:
-            with contextlib.suppress(FactoryError), here._client() as client:
-                client.delete_registered_model(self._name)
+            with contextlib.suppress(FactoryError):
+                here._forget()
             raise
 
     @property
@@ -144,7 +145,7 @@ class MlflowRegistry:
         if not self._made():
             return ()
         with self._client() as client:
-            if not list(client.search_registered_models(filter_string=f"name = '{self._name}'")):
+            if not self._is_named(client):
                 return ()
             aliases = client.get_registered_model(self._name).aliases
             found = [self._version(v, aliases) for v in _every_version(client, self._name) if SKIPPED not in v.tags]
@@ -156,6 +157,15 @@ class MlflowRegistry:
             return self._database is None or has_tables(self._database, BUSY_SECONDS)
         except (sqlite3.Error, OSError) as error:
             raise refusal(error, address=self.address, problem=_problem(error)) from error
+
+    def _forget(self) -> None:
+        """Take the model's name out of the registry, with its versions and the numbers that were passed over."""
+        with self._client() as client:
+            if self._is_named(client):
+                client.delete_registered_model(self._name)
+
+    def _is_named(self, client: Any) -> bool:
+        return bool(list(client.search_registered_models(filter_string=f"name = '{self._name}'")))
 
     def _require_no_traces(self, besides: Path | None = None) -> None:
         """Raise RegistryGone where versions were registered. Looks twice: another run may have registered the first meanwhile."""

@@ -15,7 +15,7 @@ from ai_factory_runtime.base.errors import RegistryUnavailable, WriteFailed
 from ai_factory_runtime.base.jsontext import canonical
 from ai_factory_runtime.base.project import Project
 from ai_factory_runtime.model_package.package import MANIFEST, package_digest
-from ai_factory_runtime.releases.rebuild import BY_ORDER, Found, number, rebuild
+from ai_factory_runtime.releases.rebuild import BY_ORDER, Found, _fill, number, rebuild
 from ai_factory_runtime.releases.registry import open_registry
 from ai_factory_runtime.releases.registry_refusals import RebuildRefused, RegistryGone
 from ai_factory_runtime.releases.release import approve, open_release
@@ -120,6 +120,35 @@ def test_a_rebuilt_registry_is_what_it_was(project: Project, lose: Callable[[Pro
     assert [dict(v.tags)["verdict"] for v in after] == list(VERDICTS)
     assert all("settled" in dict(v.tags) for v in after)
     assert not list(project.artifacts.glob(".*.partial*"))
+
+
+def numbers_alone(project: Project) -> None:
+    """As a first registration leaves it that was killed when it had passed over the numbers on record."""
+    missing(project)
+    open_registry(project).skip(3)
+
+
+def test_numbers_that_were_passed_over_before_do_not_move_those_of_a_rebuilt_registry(project: Project) -> None:
+    numbers_alone(project)
+    with pytest.raises(RegistryGone):
+        open_registry(project).versions()
+    made = rebuild(project)
+    assert [(v.version, v.run_id) for v in open_registry(project).versions()] == [(n, f"run-{n}") for n in (1, 2, 3, 4)]
+    assert (made.champion, made.challenger) == (3, 4)
+
+
+def test_a_number_that_somebody_else_takes_meanwhile_ends_the_rebuilding(project: Project) -> None:
+    missing(project)
+    first = Found(project.models / "run-1", "d", "keep", "linear", {}, 1, "")
+
+    def overtaken() -> None:
+        with open_registry(project).anew() as fresh:
+            fresh.skip(2)
+            _fill(fresh, [first], highest=1, address="registry.db")
+
+    with pytest.raises(RebuildRefused, match="the number 3, not 1"):
+        overtaken()
+    assert not project.registry_db.exists()
 
 
 def test_a_registry_with_versions_is_not_rebuilt(project: Project) -> None:
