@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ai_factory.catalog import Catalog
 from ai_factory.loading import load_catalog
 from ai_factory.plan import Plan, resolve
 from ai_factory.tree import Entry, FileTree
@@ -97,10 +96,6 @@ def write_minimum(folder: Path, *without: str) -> Path:
 def asking_for(**fields: object) -> UseCase:
     """A use case that asks for the minimum: no pipeline, no stack."""
     return usecase(**{"pipelines": [], "stacks": [], **fields})
-
-
-def catalog_of(folder: Path) -> Catalog:
-    return load_catalog(folder)
 
 
 def plan_of(folder: Path, **fields: object) -> Plan:
