@@ -75,7 +75,7 @@ class StackNotFound(InfraError):
             hint = f"Stages that every stack has: {', '.join(stages) or 'none'}."
         else:
             message = f"{infra} holds no Pulumi program (a folder with Pulumi.yaml)."
-            hint = "Run this in the repository's own folder, or name the folder with --infra."
+            hint = "Run this in the repository's own folder, or name the folder of the programs."
         super().__init__(message, hint=hint)
 
 
@@ -130,7 +130,7 @@ class WrongAccount(InfraError):
         super().__init__(
             f"These credentials are of account {account} ({arn}); stage {stage} belongs to another:\n{lines}\n"
             "Nothing was made or changed.",
-            hint="Sign in to that account (AWS_PROFILE), or correct `cloud.accounts` of usecase.yaml.",
+            hint=f"Sign in to that account (AWS_PROFILE), or correct `account` in infra/STACK/Pulumi.{stage}.yaml.",
         )
 
 

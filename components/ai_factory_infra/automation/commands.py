@@ -63,7 +63,8 @@ class Session:
         self.screen.say(f"Account {who.account} as {who.arn}, region {found[0].region}, stage {self.stage}.")
         if not named:
             self.screen.say(
-                "No account is named for this stage (`cloud.accounts` of usecase.yaml), so none is refused.", "yellow"
+                f"No account is named for this stage (`account` in infra/STACK/Pulumi.{self.stage}.yaml), so none is refused.",
+                "yellow",
             )
 
 
@@ -150,5 +151,13 @@ def _confirm(session: Session, engine: Engine, verb: str, planned: Seen) -> None
     if session.yes or not planned.counts:
         return
     asked = sys.stdin.isatty()
-    if not asked or input(f"{engine.program.stack}: go on? [y/N] ").strip().lower() not in ("y", "yes"):
+    if not asked or _answer(f"{engine.program.stack}: go on? [y/N] ") not in ("y", "yes"):
         raise NotConfirmed(verb=verb, stack=engine.program.stack, asked=asked)
+
+
+def _answer(question: str) -> str:
+    """What somebody types; nothing where they end the input instead."""
+    try:
+        return input(question).strip().lower()
+    except EOFError:
+        return ""
