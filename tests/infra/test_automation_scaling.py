@@ -163,6 +163,18 @@ def test_nothing_is_taken_away_before_somebody_said_yes(session: commands.Sessio
     assert "its scaling is taken away first" in said(session)
 
 
+@pytest.mark.parametrize("typed", ["", "n\n"], ids=["end of input", "no"])
+def test_whoever_does_not_say_yes_is_not_taken_at_it(
+    session: commands.Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str
+) -> None:
+    terminal = io.StringIO(typed)
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", terminal)
+    with pytest.raises(NotConfirmed, match="because you did not say yes"):
+        commands.up(commands.Session(session.infra, "dev", screen=session.screen))
+    assert asked(tmp_path) == ["preview"]
+
+
 @pytest.mark.matrix
 def test_without_it_the_update_is_refused_as_aws_would(
     session: commands.Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,13 +18,15 @@ import boto3
 import pytest
 import yaml
 from ai_factory_infra.automation.programs import programs
+from ai_factory_infra.automation.progress import Screen
 from ai_factory_infra.automation.trial import tried
-from ai_factory_infra.errors import RehearsalRefused
+from ai_factory_infra.errors import RehearsalRefused, StateUnusable
 from ai_factory_infra.rehearsal import copies, diagram, guard, report
 from ai_factory_infra.rehearsal import emulator as emulators
 from ai_factory_infra.rehearsal.asking import LOOKS, USES
 from ai_factory_infra.rehearsal.emulator import Call
 from ai_factory_infra.rehearsal.record import Failed, Made, Record, StackRecord
+from ai_factory_infra.rehearsal.run import rehearse
 from ai_factory_infra.testing import run_program
 from botocore.exceptions import ClientError
 from helpers_automation import command, pulumi_that_acts, pulumi_that_counts, write_programs
@@ -144,6 +148,21 @@ def test_another_provider_is_refused_before_pulumi_is_asked_for_anything(tmp_pat
     assert done.returncode == 1
     assert "the provider github makes real things" in done.stderr
     assert calls.read_text(encoding="utf-8").split() == ["version"]
+
+
+def test_what_a_rehearsal_leaves_behind_when_it_breaks_off_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    infra = write_programs(tmp_path / "infra", reads={"mine": ()})
+    (infra / "mine" / "__main__.py").write_text("import pulumi\n", encoding="utf-8")
+    pulumi_that_counts(tmp_path / "bin")  # it opens no state
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    out = io.StringIO()
+    with pytest.raises(StateUnusable):
+        rehearse(infra, "dev", tmp_path / "out", Screen(out))
+    (kept,) = tmp_path.glob("rehearsal-*")
+    assert f"are kept in {kept}." in out.getvalue()
 
 
 @pytest.mark.slow

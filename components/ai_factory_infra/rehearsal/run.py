@@ -40,7 +40,7 @@ def rehearse(infra: Path, stage: str, out: Path, screen: Screen) -> Record:
     guard.refuse_what_is_real(found)
     account = next((p.account for p in found if p.account), MOTOS_ACCOUNT)
     began = time.monotonic()
-    with _workplace() as work, emulator(account, work / "calls.jsonl") as address:
+    with _workplace(screen) as work, emulator(account, work / "calls.jsonl") as address:
         screen.say(f"An AWS emulator answers at {address} as account {account}. Nothing leaves this machine.", "bold")
         copied = programs(copies.copy(found, work, emulator=address, account=account), stage)
         with guard.only(guard.stranger(os.environ, address, work, found[0].region)):
@@ -62,14 +62,17 @@ def rehearse(infra: Path, stage: str, out: Path, screen: Screen) -> Record:
 
 
 @contextmanager
-def _workplace() -> Iterator[Path]:
-    """A folder for copies and state; kept where something went wrong, so that it can be looked at."""
+def _workplace(screen: Screen) -> Iterator[Path]:
+    """A folder for copies and state; kept where something went wrong, and named, so that it can be looked at."""
     work = Path(tempfile.mkdtemp(prefix="rehearsal-"))
     (work / "state").mkdir()
     try:
         yield work
     except (KeyboardInterrupt, RehearsalRefused, ProgramRefused):  # stopped, or nothing was made
         shutil.rmtree(work, ignore_errors=True)
+        raise
+    except Exception:
+        screen.say(f"The copies of the programs and their state are kept in {work}.", "yellow")
         raise
     shutil.rmtree(work, ignore_errors=True)
 
