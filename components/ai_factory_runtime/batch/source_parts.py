@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 from ai_factory_spec.suggest import did_you_mean
+from ai_factory_spec.tables import TABLE_SUFFIXES
 from ai_factory_spec.usecase import Column, Contract, Data
 
 from ai_factory_runtime.base.refusals import BatchUnusable
 from ai_factory_runtime.batch.scoring import Chunk
 from ai_factory_runtime.data import tables
 from ai_factory_runtime.data.data_refusals import SourceElsewhere
-from ai_factory_runtime.data.foreign import PART_NAMES
 from ai_factory_runtime.data.sources import S3
 from ai_factory_runtime.data.tables import Table, open_table
 
@@ -85,9 +85,9 @@ def _parts(folder: Path) -> list[Path]:
         p for p in sorted(folder.rglob("*"))
         if p.is_file() and not any(name.startswith((".", "_")) for name in p.relative_to(folder).parts)
     ]  # fmt: skip
-    strange = [p.relative_to(folder).as_posix() for p in found if p.suffix.lower() not in PART_NAMES]
+    strange = [p.relative_to(folder).as_posix() for p in found if p.suffix.lower() not in TABLE_SUFFIXES]
     if strange or not found:
-        problems = [f"{name}: its name ends in none of {', '.join(PART_NAMES)}" for name in strange[:10]]
+        problems = [f"{name}: its name ends in none of {', '.join(TABLE_SUFFIXES)}" for name in strange[:10]]
         raise BatchUnusable(source=folder, problems=problems or ["there are no files in it"])
     return found
 

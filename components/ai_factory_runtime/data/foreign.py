@@ -5,12 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ai_factory_spec.foreign import HEAD_BYTES, foreign
-from ai_factory_spec.tables import PARQUET_SUFFIXES
+from ai_factory_spec.tables import TABLE_SUFFIXES
 
 from ai_factory_runtime.base.errors import DataUnreadable
-
-PART_NAMES = (*PARQUET_SUFFIXES, ".csv", ".tsv", ".txt")
-"""How names of tables end. A file that is named alone may end otherwise, unless the ending says that it is something else."""
 
 
 def reject_foreign(path: Path) -> None:
@@ -18,5 +15,7 @@ def reject_foreign(path: Path) -> None:
     with path.open("rb") as file:
         found = foreign(path.name, file.read(HEAD_BYTES))
     if found:
-        problem = f"it is {found.what}; what is read is CSV in UTF-8 or Parquet (names end in {', '.join(PART_NAMES)})"
+        problem = (
+            f"it is {found.what}; what is read is CSV in UTF-8 or Parquet (names end in {', '.join(TABLE_SUFFIXES)})"
+        )
         raise DataUnreadable(path=path, problem=problem, hint=found.way)

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from ai_factory_spec.tables import PARQUET_SUFFIXES, TABLE_SUFFIXES
 from ai_factory_spec.usecase import Column, Contract
 
 from ai_factory_runtime.base.errors import DataUnreadable
 from ai_factory_runtime.data.data_refusals import PartsDisagree
-from ai_factory_runtime.data.tables import PARQUET_NAMES, read_raw
+from ai_factory_runtime.data.tables import read_raw
 from ai_factory_runtime.data.values import Converted, convert
 
-PART_NAMES = (*PARQUET_NAMES, ".csv", ".tsv")
 _PASSED_OVER = ("_", ".")  # what writers leave beside the data: _SUCCESS, .crc
 _LISTED = 3
 
@@ -51,10 +51,10 @@ def local_parts(path: Path) -> Parts:
 def several_parts(source: str, files: Sequence[Part]) -> Parts:
     """The parts among these files: all but those whose names begin with `_` or `.`; all of one kind. Raises DataUnreadable."""
     meant = [f for f in files if not any(step.startswith(_PASSED_OVER) for step in f.name.split("/"))]
-    strange = [f.name for f in meant if not f.name.lower().endswith(PART_NAMES)]
-    kinds = {f.name.lower().endswith(PARQUET_NAMES) for f in meant}
+    strange = [f.name for f in meant if not f.name.lower().endswith(TABLE_SUFFIXES)]
+    kinds = {f.name.lower().endswith(PARQUET_SUFFIXES) for f in meant}
     if strange:
-        problem = f"{_listed(strange)}: neither CSV nor Parquet (names end in {', '.join(PART_NAMES)})"
+        problem = f"{_listed(strange)}: neither CSV nor Parquet (names end in {', '.join(TABLE_SUFFIXES)})"
     elif not meant:
         problem = "it has no part (a CSV or Parquet file)"
     elif len(kinds) > 1:
@@ -107,7 +107,7 @@ def _read(part: Part, parts: Parts, contract: Contract) -> _ReadPart:
     except DataUnreadable as error:
         named = f"{parts.source.rstrip('/')}/{part.name}" if parts.several else parts.source
         raise DataUnreadable(path=named, problem=error.problem, hint=error.hint) from error
-    parquet = part.name.lower().endswith(PARQUET_NAMES)
+    parquet = part.name.lower().endswith(PARQUET_SUFFIXES)
     columns: dict[str, pd.Series[Any]] = {}
     kinds: dict[str, str] = {}
     for column in contract.columns:

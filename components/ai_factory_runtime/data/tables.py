@@ -33,7 +33,6 @@ from ai_factory_runtime.data.foreign import reject_foreign
 
 CHUNK_ROWS = 16_384
 CHUNK_BYTES = 16 * 1024 * 1024  # of CSV; also the longest row
-PARQUET_NAMES = PARQUET_SUFFIXES
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ def read_raw(path: Path, contract: Contract) -> pd.DataFrame:
     """The contract's columns of a file, those that are there, with the values as the file has them. Raises DataUnreadable."""
     _reject(path)
     try:
-        raw = _read_parquet(path, contract) if path.suffix.lower() in PARQUET_NAMES else read_csv(path, contract)
+        raw = _read_parquet(path, contract) if path.suffix.lower() in PARQUET_SUFFIXES else read_csv(path, contract)
     except OSError as error:
         raise DataUnreadable(path=path, problem=str(error).splitlines()[0]) from error
     if not len(raw.columns):
@@ -118,7 +117,7 @@ def open_table(path: Path, contract: Contract) -> Table:
     _reject(path)
     numeric = frozenset(c.name for c in contract.columns if c.type in NUMBERS)
     try:
-        if path.suffix.lower() not in PARQUET_NAMES:
+        if path.suffix.lower() not in PARQUET_SUFFIXES:
             found = csv_header(path, contract)
             reject_open_quote(path, found.delimiter)
             header: Header | None = found

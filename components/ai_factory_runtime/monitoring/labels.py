@@ -15,17 +15,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from ai_factory_spec.tables import PARQUET_SUFFIXES
 from ai_factory_spec.usecase import Column, UseCase
 
 from ai_factory_runtime.base.project import Project
 from ai_factory_runtime.base.refusals import LabelsUnusable
 from ai_factory_runtime.data.pii import protect, read_key
 from ai_factory_runtime.data.screening import screen_column
-from ai_factory_runtime.data.tables import PARQUET_NAMES, open_table
+from ai_factory_runtime.data.tables import open_table
 
 FOLDER = "labels"
 REQUEST, ROW = "request_id", "row"
-SUFFIXES = (".csv", *PARQUET_NAMES)
+SUFFIXES = (".csv", *PARQUET_SUFFIXES)
 
 
 @dataclass(frozen=True, slots=True)

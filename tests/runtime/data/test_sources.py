@@ -46,7 +46,7 @@ def whole(tmp_path: Path) -> pd.DataFrame:
     return read_table(tmp_path / "whole.csv", usecase_of("x").data.contract)
 
 
-@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("ending", ["csv", "tsv", "TXT", "parquet"])
 def test_a_folder_of_parts_reads_as_the_file_it_was_cut_from(tmp_path: Path, ending: str) -> None:
     in_parts(tmp_path / "data/parts", ending)
     (tmp_path / "data/parts/_SUCCESS").touch()
