@@ -31,15 +31,17 @@ def refuse_without_passphrase(programs: Sequence[Program], environment: Mapping[
 
     An empty passphrase is none: it is what continuous integration hands on for a secret that was never set.
     """
-    bare: dict[tuple[str, str], list[str]] = {}
-    for program in programs:
-        url, lacks = state_url(program, environment), _lacks(environment, program.folder)
-        by_passphrase = program.keeps_secrets_by in ("", "passphrase")
-        if url and not is_cloud(url) and by_passphrase and lacks:
-            bare.setdefault((url, lacks), []).append(program.stack)
-    for (url, lacks), stacks in bare.items():
-        reason = f"nothing encrypts the secrets of {', '.join(stacks)}: {lacks}."
-        raise StateUnusable(where=url, reason=reason, hint=NO_KEY)
+    bare = [p for p in programs if _by_passphrase(p, environment) and _lacks(environment, p.folder)]
+    if bare:
+        where = ", ".join(dict.fromkeys(state_url(p, environment) for p in bare))
+        stacks, lacks = ", ".join(p.stack for p in bare), _lacks(environment, bare[0].folder)
+        raise StateUnusable(where=where, reason=f"nothing encrypts the secrets of {stacks}: {lacks}.", hint=NO_KEY)
+
+
+def _by_passphrase(program: Program, environment: Mapping[str, str]) -> bool:
+    """Whether a passphrase is what keeps a program's secrets."""
+    url = state_url(program, environment)
+    return bool(url) and not is_cloud(url) and program.keeps_secrets_by in ("", "passphrase")
 
 
 def _lacks(environment: Mapping[str, str], folder: Path) -> str:
@@ -52,4 +54,8 @@ def _lacks(environment: Mapping[str, str], folder: Path) -> str:
     if not environment.get(PASSPHRASE_FILE):
         return f"neither {PASSPHRASE} nor {PASSPHRASE_FILE} is set"
     file = folder.resolve() / environment[PASSPHRASE_FILE]
-    return "" if file.is_file() and file.read_bytes().strip() else f"{file} holds no passphrase"
+    try:
+        holds = file.read_bytes().strip()
+    except OSError:
+        holds = b""
+    return "" if holds else f"{file} holds no passphrase"
