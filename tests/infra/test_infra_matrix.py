@@ -101,13 +101,13 @@ def test_a_word_that_chooses_nothing_is_no_verdict(tmp_path: Path) -> None:
 def test_a_change_that_deletes_what_holds_data_falls_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = tmp_path / "aws.log"
     monkeypatch.setenv("AWS_STANDIN_LOG", str(log))
-    changes = tool("changes")
+    life = tool("life")
     (tmp_path / "foundation").mkdir()
     (tmp_path / "foundation" / "Pulumi.yaml").write_text("name: churn-foundation\n")
     pulumi = tmp_path / "pulumi"
     pulumi.write_text(f'#!/bin/sh\necho "deleted: aws_s3_bucket churn-dev-data" >> {log}\n')
     pulumi.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    life = changes.Life(tmp_path, tmp_path, "dev")
-    with pytest.raises(changes.FellShortError, match=r"data was deleted: .*churn-dev-data"):
-        life.up("foundation")
+    stage = life.Life(tmp_path, tmp_path, "dev")
+    with pytest.raises(life.FellShortError, match=r"data was deleted: .*churn-dev-data"):
+        stage.up("foundation")
