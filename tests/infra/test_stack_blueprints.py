@@ -117,10 +117,8 @@ CLAIMS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "architecture",
-    [pytest.param(a, marks=[pytest.mark.matrix] if a != "realtime" else []) for a in ARCHITECTURES],
-)
+@pytest.mark.matrix
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_the_generated_tests_notice_a_broken_stack(tmp_path: Path, architecture: str) -> None:
     project = render(tmp_path, architecture=architecture)
     claims = [f"tests/infra/test_{stack}_stack.py::{claim}" for stack, claim in CLAIMS.items()]
