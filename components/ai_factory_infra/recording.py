@@ -146,8 +146,10 @@ def _loop_of_thread() -> Iterator[None]:
 class Answers(mocks.Mocks):
     """What the cloud would answer: an identifier, an ARN and a name for everything. In a preview, nothing is known yet."""
 
-    def __init__(self, exports: Mapping[str, Mapping[str, Any]], seen: Registered, *, preview: bool) -> None:
-        self._exports, self._seen, self._preview = exports, seen, preview
+    def __init__(
+        self, exports: Mapping[str, Mapping[str, Any]], seen: Registered, *, preview: bool, account: str
+    ) -> None:
+        self._exports, self._seen, self._preview, self._account = exports, seen, preview, account
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
         if args.typ == "pulumi:pulumi:StackReference":
@@ -160,22 +162,22 @@ class Answers(mocks.Mocks):
         service, kind = args.typ.split(":")[1].split("/")[0], args.typ.split(":")[-1]
         name = args.inputs.get("name") or f"{args.name}-1a2b3c4"
         made = {
-            "arn": f"arn:aws:{service}:{REGION}:{ACCOUNT}:{kind}/{name}",
+            "arn": f"arn:aws:{service}:{REGION}:{self._account}:{kind}/{name}",
             "name": name,
             "url": f"https://{service}.{REGION}.example/{name}",
             "bucket": name,
             "keyId": f"{name}-key",
             "prefixListId": "pl-1a2b3c4d",
-            "repositoryUrl": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{name}",
+            "repositoryUrl": f"{self._account}.dkr.ecr.{REGION}.amazonaws.com/{name}",
         }
         return f"{name}-id", {**made, **args.inputs}
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
         known: dict[str, dict[str, Any]] = {
             "getCallerIdentity": {
-                "accountId": ACCOUNT,
-                "arn": f"arn:aws:iam::{ACCOUNT}:root",
-                "id": ACCOUNT,
+                "accountId": self._account,
+                "arn": f"arn:aws:iam::{self._account}:root",
+                "id": self._account,
                 "userId": "x",
             },
             "getRegion": {"region": REGION, "id": REGION, "description": "", "endpoint": ""},

@@ -64,14 +64,16 @@ def run_program(
     exports: Mapping[str, Mapping[str, Any]] | None = None,
     config: Mapping[str, str] | None = None,
     preview: bool = False,
+    account: str = ACCOUNT,
 ) -> Registered:
-    """Run one program's `__main__.py`. `exports`: what other projects export; `config`: keys to set instead of the file's.
+    """Run one program's `__main__.py`. `exports`: what other projects export; `config`: keys to set instead of the file's;
+    `account`: the account that it runs in, twelve digits.
 
     With `preview` nothing has been made yet. Whatever the program raises is raised here.
     """
     name, values = settings(program, stage)
     values |= {f"{name}:{key}": value for key, value in (config or {}).items()}
-    return _run(name, stage, values, exports or {}, lambda: _main(program), preview)
+    return _run(name, stage, values, exports or {}, lambda: _main(program), preview, account)
 
 
 def run_resources(build: Any, *, stage: str = "dev", config: Mapping[str, str] | None = None) -> Registered:
@@ -137,9 +139,10 @@ def _run(
     exports: Mapping[str, Mapping[str, Any]],
     build: Any,
     preview: bool,
+    account: str = ACCOUNT,
 ) -> Registered:
     seen = Registered(project)
-    answers = Answers(exports, seen, preview=preview)
+    answers = Answers(exports, seen, preview=preview, account=account)
     failure: Exception | None = None
     with _uncollected():
         with _own_loop():

@@ -10,7 +10,6 @@ from typing import Any
 
 import pulumi
 import pytest
-from ai_factory_infra import testing
 from ai_factory_infra.config import ConfigError
 from ai_factory_infra.shared_registry import PACKAGES, RegistryPlace
 from ai_factory_infra.statement_rules import listed, statements
@@ -42,14 +41,10 @@ GROUP_POLICY, REPOSITORY_POLICY = (
 def stage(name: str, **facts: str) -> Mapping[str, Registered]:
     """Foundation, registry and training of one stage, in that stage's own account."""
     infra = rendered(architecture="realtime", **(facts or SHARED)) / "infra"
-    own, done = testing.ACCOUNT, dict[str, Registered]()
-    testing.ACCOUNT = ACCOUNTS[name]
-    try:
-        for stack in ("foundation", "registry", "training"):
-            exports = {r.project: r.outputs for r in done.values()}
-            done[stack] = run_program(infra / stack, name, exports=exports)
-    finally:
-        testing.ACCOUNT = own
+    done = dict[str, Registered]()
+    for stack in ("foundation", "registry", "training"):
+        exports = {r.project: r.outputs for r in done.values()}
+        done[stack] = run_program(infra / stack, name, exports=exports, account=ACCOUNTS[name])
     return done
 
 
