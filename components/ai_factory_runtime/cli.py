@@ -93,7 +93,7 @@ def _add_training(app: typer.Typer, project: ProjectOpener, command: str) -> Non
         if opened.usecase.model.partition_by is not None:
             commands_partitions.run_all(opened, backend, jobs, command=command, as_json=as_json)
             return
-        commands_partitions.refuse_backend(ctx, backend, command=command)
+        commands_partitions.refuse_parallel(ctx, command=command)
         with console.progress(STEPS, quiet=as_json) as progress:
             result = run_pipeline(opened, progress=progress)
         console.show_result(result, opened, command=command, as_json=as_json)

@@ -66,20 +66,21 @@ def add(app: typer.Typer, project: ProjectOpener, command: str) -> None:
         console_partitions.show_partitions(opened, list_partitions(opened), command=command, as_json=as_json)
 
 
-def refuse_backend(ctx: typer.Context, backend: str, *, command: str) -> None:
-    """Before one model is trained: a backend on the command line would not be used, so it is refused. Raises BackendForOneModel.
+def refuse_parallel(ctx: typer.Context, *, command: str) -> None:
+    """Before one model is trained: `--backend` and `--jobs` would not be used, so they are refused. Raises ParallelForOneModel.
 
-    In the environment it is a setting of the machine, for whichever projects have many models, and no word about this one.
+    In the environment a backend is a setting of the machine, for whichever projects have many models, and no word about this one.
     """
-    source = ctx.get_parameter_source("backend")
-    if source is None or source.name != "COMMANDLINE":
+    sources = {name: ctx.get_parameter_source(name) for name in ("backend", "jobs")}
+    asked = {f"--{n}": ctx.params[n] for n, source in sources.items() if source and source.name == "COMMANDLINE"}
+    if not asked:
         return
-    from ai_factory_runtime.releases.scale_errors import BackendForOneModel
+    from ai_factory_runtime.releases.scale_errors import ParallelForOneModel
     from ai_factory_runtime.steps.scale_out import BACKENDS
 
     value = ctx.parent.params.get("partition") if ctx.parent else None
     chosen = "" if value is None else f"--partition {shlex.quote(value)} "
-    raise BackendForOneModel(name=backend, known=BACKENDS, instead=f"{command} {chosen}run")
+    raise ParallelForOneModel(asked=asked, known=BACKENDS, instead=f"{command} {chosen}run")
 
 
 def run_all(project: Project, backend: str, jobs: int | None, *, command: str, as_json: bool) -> None:

@@ -6,14 +6,14 @@ FactoryError (ai_factory_spec.errors)
 ├── UnknownPartition     no model was ever trained for that value                              1
 ├── PartitionsUnusable   the rows cannot be divided into models                                1
 ├── BackendUnavailable   joblib's backend of that name is not installed, or is none            1
-└── BackendForOneModel   a backend is named, and one model is trained, here, without any       1
+└── ParallelForOneModel  --backend or --jobs is given, and one model is trained, without them    1
 """
 
 # ruff: noqa: N818 - the names say what happened, as in `errors`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ai_factory_spec.errors import FactoryError
 from ai_factory_spec.suggest import did_you_mean
@@ -82,14 +82,15 @@ class BackendUnavailable(FactoryError):
         )
 
 
-class BackendForOneModel(FactoryError):
-    """A way to run many trainings in parallel was asked for, and there is one training."""
+class ParallelForOneModel(FactoryError):
+    """A way to run many trainings in parallel was asked for, and there is one training. `asked`: the options and their values."""
 
-    slug = "backend-for-one-model"
+    slug = "parallel-for-one-model"
 
-    def __init__(self, *, name: str, known: Sequence[str], instead: str) -> None:
+    def __init__(self, *, asked: Mapping[str, object], known: Sequence[str], instead: str) -> None:
+        given = " ".join(f"{option} {value}" for option, value in asked.items())
         super().__init__(
-            f"`--backend {name}` would change nothing: this is one model, trained in this process. A backend "
-            f"({', '.join(known)}) runs the trainings of many, where model.partition_by names a column.",
-            hint=f"Leave `--backend` out: `{instead}`.",
+            f"`{given}` would change nothing: this is one model, trained in this process. A backend ({', '.join(known)}) "
+            "runs the trainings of many in several processes, where model.partition_by names a column.",
+            hint=f"Leave {' and '.join(f'`{option}`' for option in asked)} out: `{instead}`.",
         )

@@ -235,15 +235,16 @@ def test_no_option_switches_a_gate_off() -> None:
     assert {word for word in said.split() if word.startswith("--")} == {"--backend", "--help", "--jobs", "--json"}
 
 
-def test_a_backend_for_one_model_is_refused_and_the_next_command_named(
+def test_a_way_to_train_many_is_refused_for_one_model_and_the_next_command_named(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = sorted(project.artifacts.rglob("*"))
-    code, _, err = call("run", "--backend", "nope")
+    code, _, err = call("run", "--backend", "nope", "--jobs", "2")
     assert code == 1
-    assert "`--backend nope` would change nothing" in err
+    assert "`--backend nope --jobs 2` would change nothing" in err
     assert "loky, sequential, ray" in err
-    assert "Next: Leave `--backend` out: `churn run`." in err
+    assert "Next: Leave `--backend` and `--jobs` out: `churn run`." in err
+    assert "`--jobs 3` would change nothing" in document("run", "--jobs", "3", code=1)["error"]["message"]
     assert sorted(project.artifacts.rglob("*")) == before
     # The environment's word is for projects with many models: it is the missing rows that stop this one.
     monkeypatch.setenv("AI_FACTORY_BACKEND", "ray")

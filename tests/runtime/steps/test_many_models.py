@@ -28,8 +28,8 @@ from ai_factory_runtime.releases.partitions import folder_name, partition_of
 from ai_factory_runtime.releases.registry import open_registry
 from ai_factory_runtime.releases.release import approve, list_releases
 from ai_factory_runtime.releases.scale_errors import (
-    BackendForOneModel,
     BackendUnavailable,
+    ParallelForOneModel,
     PartitionNeeded,
     PartitionsUnusable,
     UnknownPartition,
@@ -209,7 +209,7 @@ def test_a_backend_for_one_model_is_refused_before_anything_is_trained(
     name: str, many: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = sorted(many.artifacts.rglob("*"))
-    with pytest.raises(BackendForOneModel, match=rf"`--backend {name}` would change nothing") as refused:
+    with pytest.raises(ParallelForOneModel, match=rf"`--backend {name}` would change nothing") as refused:
         invoke(many, monkeypatch, "--partition", "d/e", "run", "--backend", name)
     assert "loky, sequential, ray" in str(refused.value)
     assert refused.value.hint.endswith(" --partition d/e run`.")
