@@ -205,7 +205,7 @@ def test_run_trains_again_exits_4_and_its_table_names_who_failed(
 
 
 @pytest.mark.parametrize("name", ["nope", "loky"])
-def test_a_backend_for_one_model_is_refused_before_anything_is_trained(
+def test_a_backend_is_refused_for_one_model_before_anything_is_trained(
     name: str, many: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = sorted(many.artifacts.rglob("*"))
