@@ -20,12 +20,12 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 import pulumi
+from ai_factory_spec.naming import STAGES
 from ai_factory_spec.suggest import did_you_mean
 from pulumi.runtime import config as given_to_program
 
 from ai_factory_infra.regions import SAGEMAKER, lacks
 
-STAGES = ("dev", "staging", "prod")
 REQUIRED = object()
 C = TypeVar("C", bound="StackConfig")
 

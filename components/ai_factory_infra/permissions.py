@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from ai_factory_spec.errors import FactoryError
+from ai_factory_spec.naming import STAGES
 
-from ai_factory_infra.config import STAGES
 from ai_factory_infra.errors import tell
 from ai_factory_infra.statement_rules import listed, statements
 from ai_factory_infra.testing import ACCOUNT, REGION, Registered, run_stage_once

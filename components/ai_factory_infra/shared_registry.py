@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ai_factory_infra.config import STAGES, ConfigError, StackConfig, choice, pairs, text
+from ai_factory_spec.naming import STAGES
+
+from ai_factory_infra.config import ConfigError, StackConfig, choice, pairs, text
 from ai_factory_infra.naming import prefix
 
 PACKAGES = "pipelines"  # the folder of the artifacts bucket that model versions refer to

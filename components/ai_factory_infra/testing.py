@@ -24,9 +24,10 @@ from typing import Any
 
 import pulumi
 import yaml
+from ai_factory_spec.naming import STAGES
 
-from ai_factory_infra.automation.programs import program_folders, programs
-from ai_factory_infra.config import STAGES, ConfigError
+from ai_factory_infra.automation.programs import configured_stages, program_folders, programs
+from ai_factory_infra.config import ConfigError
 from ai_factory_infra.errors import ProgramRefused, StackNotFound
 from ai_factory_infra.recording import ACCOUNT, REGION, Answers, Monitor, Registered, Registration
 
@@ -109,7 +110,7 @@ def run_stage_once(infra: Path, stage: str) -> Mapping[str, Registered]:
 
 def stages(infra: Path) -> list[str]:
     """The stages that every program of a folder is configured for, dev first. Raises StackNotFound where there is none."""
-    configured = {f.name: {p.name.split(".")[1] for p in f.glob("Pulumi.*.yaml")} for f in program_folders(infra)}
+    configured = {f.name: configured_stages(f) for f in program_folders(infra)}
     found = [s for s in STAGES if configured and all(s in names for names in configured.values())]
     if not found:
         some = next((s for s in STAGES if any(s in names for names in configured.values())), STAGES[0])

@@ -9,6 +9,7 @@ DELIMITERS = ",;\t|"
 """What may stand between the columns of a CSV file."""
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
+"""File names that end so hold Parquet; any other holds CSV."""
+
 TABLE_SUFFIXES = (*PARQUET_SUFFIXES, ".csv", ".tsv", ".txt")
 """How names of tables end. A file that is named alone may end otherwise, unless the ending says that it is something else."""
-"""File names that end so hold Parquet; any other holds CSV."""

@@ -59,7 +59,7 @@ def programs(infra: Path, stage: str) -> tuple[Program, ...]:
     folders = program_folders(infra)
     missing = [f.name for f in folders if not (f / STAGE_FILE.format(stage=stage)).exists()]
     if missing or not folders:
-        stages = [{p.name.split(".")[1] for p in f.glob("Pulumi.*.yaml")} for f in folders]
+        stages = [configured_stages(f) for f in folders]
         raise StackNotFound(
             infra=infra, stage=stage, missing=missing, stages=sorted(set.intersection(*stages)) if stages else ()
         )
@@ -69,7 +69,12 @@ def programs(infra: Path, stage: str) -> tuple[Program, ...]:
 def program_folders(infra: Path) -> list[Path]:
     """The folders that hold a program which some stage is configured for, by name."""
     folders = sorted(file.parent for file in infra.glob("*/Pulumi.yaml"))
-    return [f for f in folders if (f / "__main__.py").exists() and any(f.glob("Pulumi.*.yaml"))]
+    return [f for f in folders if (f / "__main__.py").exists() and configured_stages(f)]
+
+
+def configured_stages(folder: Path) -> set[str]:
+    """The stages that a program has settings for."""
+    return {file.name.split(".")[1] for file in folder.glob(STAGE_FILE.format(stage="*"))}
 
 
 def _all_read(folders: Iterable[Path], stage: str) -> list[Program]:
