@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def full_disk() -> Iterator[None]:
-    """The operating system takes no byte more, as on a full disk; empty files can be made."""
+def full_disk(file_bytes: int = 0) -> Iterator[None]:
+    """The operating system refuses files above a size, as a full disk refuses them at any; empty files can be made."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, hard))
     try:
         yield
     finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import resource
 import shutil
 import signal
 import sqlite3
@@ -41,6 +40,7 @@ from ai_factory_runtime.steps.history import find_run, list_runs
 from ai_factory_runtime.steps.pipeline import STEPS, RunResult, run
 from ai_factory_spec.errors import FactoryError
 from ai_factory_spec.usecase import Costs, UseCase
+from helpers_disk import full_disk
 from helpers_runtime import PACKAGE, SOURCE, TASKS, default_features, load, make_project, quick, real_rows
 from sklearn.ensemble import BaggingClassifier, ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
@@ -483,15 +483,9 @@ def test_a_run_killed_between_registration_and_deployment_is_finished_by_the_nex
 
 
 def test_a_disk_that_fills_up_is_told_as_such_and_the_next_run_works(tmp_path: Path, rows: pd.DataFrame) -> None:
-    """The operating system refuses files above a size, as a full disk refuses them at any."""
     project = project_of(tmp_path, rows)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
-    try:
-        with pytest.raises(WriteFailed, match="File too large"):
-            run(project)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with full_disk(4096), pytest.raises(WriteFailed, match="File too large"):
+        run(project)
     assert open_registry(project).versions() == ()
     assert run(project).registered is not None
 

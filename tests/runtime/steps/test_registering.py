@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import resource
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +19,7 @@ from ai_factory_runtime.releases.stages import deploy, deployed, promote
 from ai_factory_runtime.steps.history import list_runs
 from ai_factory_runtime.steps.pipeline import run
 from ai_factory_spec.errors import FactoryError
+from helpers_disk import full_disk
 from helpers_runtime import make_project as make_real_project
 from helpers_runtime import quick, real_rows
 from helpers_serving import make_package, make_project
@@ -74,18 +75,15 @@ def test_a_disk_that_is_full_while_a_version_is_registered_leaves_no_package_and
     tmp_path: Path,
 ) -> None:
     project = make_real_project(tmp_path / "p", real_rows("breast_cancer"), "binary", candidates=quick)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    disk = ExitStack()
 
     def fill(step: str, _detail: str) -> None:
         if step == "register":
-            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+            disk.enter_context(full_disk(4096))
 
     for registered_before in (0, 1):
-        try:
-            with pytest.raises(WriteFailed, match=r"registry\.db") as refusal:
-                run(project, progress=fill)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        with disk, pytest.raises(WriteFailed, match=r"registry\.db") as refusal:
+            run(project, progress=fill)
         assert refusal.value.hint.startswith("Free disk space")
         versions = open_registry(project).versions()
         assert len(versions) == registered_before
