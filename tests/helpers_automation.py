@@ -118,7 +118,14 @@ with (here / "calls").open("a") as calls:
 if asked[0] == "version":
     print("v3.150.0")
 elif asked[:2] == ["stack", "export"]:
-    print(json.dumps({"version": 3, "deployment": {"resources": state}}))
+    pending = json.loads((here / "pending").read_text())
+    print(json.dumps({"version": 3, "deployment": {"resources": state, "pending_operations": pending}}))
+elif asked[:2] == ["stack", "import"] and (here / "refuses").exists():
+    sys.exit("error: state file contains errors: a dependency refers to missing resource")
+elif asked[:2] == ["stack", "import"]:
+    given = json.loads(Path(asked[asked.index("--file") + 1]).read_text())["deployment"]
+    (here / "state").write_text(json.dumps(given["resources"]))
+    (here / "pending").write_text(json.dumps(given["pending_operations"]))
 elif asked[:2] == ["stack", "output"]:
     print("{}")
 elif asked[:2] == ["stack", "history"]:
@@ -145,15 +152,18 @@ elif asked[0] == "up":
 
 
 def pulumi_that_acts(
-    folder: Path, state: Sequence[Mapping[str, object]] = (), plan: Sequence[Mapping[str, object]] = ()
+    folder: Path,
+    state: Sequence[Mapping[str, object]] = (),
+    plan: Sequence[Mapping[str, object]] = (),
+    pending: Sequence[Mapping[str, object]] = (),
 ) -> Path:
     """A `pulumi` with a state and a plan, whose AWS refuses `up` while the state has a scalable target.
 
     `up` puts the state back as it was given. With a file `sleeps` beside it, `up` waits for Ctrl-C; with `fails` it fails at
-    the end. Returns what it was asked.
+    the end; with `refuses` it takes no state. `pending`: what an update that was killed was busy with. Returns what it was asked.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name, value in {"state": state, "after": state, "plan": plan}.items():
+    for name, value in {"state": state, "after": state, "plan": plan, "pending": pending}.items():
         (folder / name).write_text(json.dumps(value), encoding="utf-8")
     program = folder / "pulumi"
     program.write_text(f"#!{sys.executable}\n{A_PULUMI}", encoding="utf-8")

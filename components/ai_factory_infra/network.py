@@ -69,14 +69,16 @@ class Network(pulumi.ComponentResource):
     def _create(self, name: str, args: NetworkArgs) -> tuple[pulumi.Output[list[str]], pulumi.Output[list[str]]]:
         child = pulumi.ResourceOptions(parent=self)
         cidr = args.get("cidr", "10.60.0.0/20")
-        vpc = aws.ec2.Vpc(name, cidr_block=cidr, enable_dns_support=True, enable_dns_hostnames=True, opts=child)
+        vpc = aws.ec2.Vpc(
+            name, cidr_block=cidr, enable_dns_support=True, enable_dns_hostnames=True, tags={"Name": name}, opts=child
+        )
         # Local Zones that the account has opted in to sort before the zones of the region itself, and have no SageMaker.
         zones = aws.get_availability_zones_output(
             state="available",
             filters=[{"name": "opt-in-status", "values": ["opt-in-not-required"]}],
             opts=pulumi.InvokeOutputOptions(parent=self),
         )
-        table = aws.ec2.RouteTable(name, vpc_id=vpc.id, opts=child)
+        table = aws.ec2.RouteTable(name, vpc_id=vpc.id, tags={"Name": name}, opts=child)
         subnets = []
         for i, block in enumerate(split(cidr, ZONES)):
             subnet = aws.ec2.Subnet(
@@ -85,6 +87,7 @@ class Network(pulumi.ComponentResource):
                 cidr_block=block,
                 availability_zone=zones.names[i],
                 map_public_ip_on_launch=False,
+                tags={"Name": f"{name}-{i}"},
                 # A zone that AWS adds, or has no room in today, would move the others along and replace the subnets.
                 opts=pulumi.ResourceOptions(parent=self, ignore_changes=["availability_zone"]),
             )
@@ -106,6 +109,7 @@ class Network(pulumi.ComponentResource):
             group_name(f"{name}-jobs"),
             vpc_id=vpc.id,
             description="Containers of the project: nothing comes in, only S3 goes out.",
+            tags={"Name": f"{name}-jobs"},
             opts=child,
         )
         aws.vpc.SecurityGroupEgressRule(
@@ -116,6 +120,7 @@ class Network(pulumi.ComponentResource):
             from_port=443,
             to_port=443,
             prefix_list_id=door.prefix_list_id,
+            tags={"Name": f"{name}-s3"},
             opts=child,
         )
         return group.id
@@ -137,6 +142,7 @@ class Network(pulumi.ComponentResource):
             log_destination_type="cloud-watch-logs",
             log_destination=group.arn,
             iam_role_arn=writer.arn,
+            tags={"Name": f"{name}-flow"},
             opts=child,
         )
 

@@ -90,6 +90,7 @@ def door_to_s3(
         vpc_endpoint_type="Gateway",
         route_table_ids=[table.id],
         policy=pulumi.Output.json_dumps({"Version": "2012-10-17", "Statement": statements}),
+        tags={"Name": f"{name}-s3"},
         opts=pulumi.ResourceOptions(parent=parent),
     )
 
@@ -110,6 +111,7 @@ def doors_to_services(
         group_name(f"{name}-doors"),
         vpc_id=vpc.id,
         description="Interfaces to services of AWS: only the project's containers come in.",
+        tags={"Name": f"{name}-doors"},
         opts=child,
     )
     between: dict[str, Any] = {"ip_protocol": "tcp", "from_port": HTTPS, "to_port": HTTPS, "opts": child}
@@ -118,6 +120,7 @@ def doors_to_services(
         security_group_id=doors.id,
         referenced_security_group_id=inside,
         description="The project's containers",
+        tags={"Name": f"{name}-doors-in"},
         **between,
     )
     aws.vpc.SecurityGroupEgressRule(
@@ -125,6 +128,7 @@ def doors_to_services(
         security_group_id=inside,
         referenced_security_group_id=doors.id,
         description="Services of AWS, inside the network",
+        tags={"Name": f"{name}-doors-out"},
         **between,
     )
     for service in services:
@@ -137,6 +141,7 @@ def doors_to_services(
             subnet_ids=list(subnet_ids),
             security_group_ids=[doors.id],
             policy=_only_this_account(account, *INTERFACES[service]),
+            tags={"Name": f"{name}-{service.replace('.', '-')}"},
             opts=child,
         )
 

@@ -38,6 +38,7 @@ TOOLS = Path(os.environ.get("AWS_RIG_TOOLS") or ROOT.parent / "shared" / "tools"
 ORACLE, RIG = TOOLS / "aws_oracle.py", TOOLS / "pulumi_rig" / "rig.py"
 LAST_RELEASE = ROOT / ".ci" / "last-release"  # the commit whose programs today's must be able to take over
 DROPPED = re.compile(r"use of closed network connection|connection reset by peer|unexpected EOF")
+TELLING = re.compile(r"FELL SHORT|FAIL|Error|error:|xception|failed to|^- ")  # lines that say why something fell short
 UNABLE = 3  # either judge's exit code where something that it needs is missing
 REHEARSED = (
     "training",
@@ -50,7 +51,7 @@ MODES = {"realtime": ("realtime", "serverless", "async"), "batch": ("jobs",), "s
 
 @dataclass(slots=True)
 class Verdicts:
-    """What the judges said: how many cases, resources and problems; the lines of those that fell short."""
+    """What the judges said: how many cases, resources and problems; what fell short, and why."""
 
     judged: int = 0
     unable: int = 0
@@ -70,8 +71,11 @@ class Verdicts:
         told = counted[0] if counted else (said.strip().splitlines() or [""])[-1]
         print(f"{verdict:6} {line:70} {seconds:6.1f} s  {told}", flush=True)
         if verdict == "FAIL":
-            self.failed.append(line)
-            print(said, flush=True)
+            why = "\n".join(f"       {x.strip()[:300]}" for x in said.splitlines() if TELLING.search(x))
+            self.failed.append(f"{line}\n{why}")
+            print(
+                f"{why}\nAll that was said:\n{said}", flush=True
+            )  # the reasons first: who shows only a part shows those
 
 
 def architectures() -> dict[str, tuple[str, ...]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,44 @@ class Life:
         """How the back end calls a stack."""
         project = yaml.safe_load((self.programs / stack / "Pulumi.yaml").read_text(encoding="utf-8"))["name"]
         return f"organization/{project}/{stage or self.stage}"
+
+    def stacks(self) -> list[str]:
+        """The stacks that are up, each after those that it reads."""
+        known = ("foundation", "registry", "ingestion", "training", "serving", "monitoring")
+        found = {project.parent.name for project in self.programs.glob("*/Pulumi.yaml")} - {"policy"}
+        return sorted(found, key=known.index)
+
+    def ids(self, stack: str) -> dict[str, str]:
+        """URN -> id of everything that was made for a stack."""
+        return {r["urn"]: r["id"] for r in self._state(stack)["checkpoint"]["latest"].get("resources", ()) if _made(r)}
+
+    def forget(self, stack: str, kept: Container[str]) -> dict[str, str]:
+        """As if `up` had been killed when everything was made and nothing noted, but for the types `kept`. Returns URN -> id of what was made and is forgotten."""
+        state = self._state(stack)
+        latest = state["checkpoint"]["latest"]
+        forgotten = [r for r in latest["resources"] if _of_aws(r) and r["type"] not in kept]
+        latest["resources"] = [r for r in latest["resources"] if r not in forgotten]
+        lost = (
+            "id",
+            "outputs",
+            "dependencies",
+            "propertyDependencies",
+        )  # what is begun depends on nothing that is not noted
+        begun = [{k: v for k, v in r.items() if k not in lost} for r in forgotten]
+        latest["pending_operations"] = [{"resource": resource, "type": "creating"} for resource in begun]
+        self._file(stack).write_text(
+            json.dumps(state), encoding="utf-8"
+        )  # `pulumi stack import` takes no such operations
+        return {r["urn"]: r["id"] for r in forgotten if _made(r)}
+
+    def _state(self, stack: str) -> Any:
+        return json.loads(self._file(stack).read_text(encoding="utf-8"))
+
+    def _file(self, stack: str) -> Path:
+        """Where the back end, a folder, keeps a stack."""
+        folder = Path(os.environ["PULUMI_BACKEND_URL"].removeprefix("file://"))
+        _, project, stage = self.full_name(stack).split("/")
+        return folder / ".pulumi" / "stacks" / project / f"{stage}.json"
 
     @contextmanager
     def program(self, name: str, text: str) -> Iterator[None]:
@@ -122,6 +161,15 @@ class Life:
         import boto3
 
         return boto3.client(service, region_name="eu-west-1")
+
+
+def _of_aws(resource: Mapping[str, Any]) -> bool:
+    return bool(resource.get("custom")) and resource["type"].startswith("aws:")
+
+
+def _made(resource: Mapping[str, Any]) -> bool:
+    """Whether the emulator really made it: what it lacks is only planned, as the judges' provider notes."""
+    return _of_aws(resource) and not json.loads(resource["outputs"].get("__tf", "{}")).get("only_planned", True)
 
 
 def expect(fine: bool, otherwise: str) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 from pulumi import automation
 from pulumi.automation.errors import CommandError, ConcurrentUpdateError, InvalidVersionError
 
-from ai_factory_infra.automation import recovery
+from ai_factory_infra.automation import half_made, recovery
+from ai_factory_infra.automation.asked import AskedAws
 from ai_factory_infra.automation.backend import CLOUD, state_url
 from ai_factory_infra.automation.programs import Program
 from ai_factory_infra.automation.progress import Operation, Screen, Seen
@@ -125,22 +126,26 @@ class Engine:
         pending = recovery.pending(state)
         if not pending:
             return
-        self._screen.say(f"{self.program.stack}: the last update was interrupted. It was busy with:", "yellow")
-        for operation in pending:
-            lost = "  (may exist; nobody can tell by its name, so look for it)" if operation.is_lost else ""
-            self._screen.say(f"  {operation.action} {operation.type} {operation.name}{lost}", "yellow")
-        self._screen.say("Asking AWS what became of it.", "yellow")
         before = state.deployment or {}
+        self._screen.say(f"{self.program.stack}: the last update was interrupted. Asking AWS what became of:", "yellow")
+        found = half_made.found(recovery.creations(before), recovery.known_ids(before), AskedAws(self.program.region))
+        for operation in pending:
+            name = found.ids.get(operation.urn, operation.name)
+            lost = "  (may exist; nobody can tell by its name, so look for it)" if operation.urn in found.lost else ""
+            self._screen.say(f"  {operation.action} {operation.type} {name}{lost}", "yellow")
         with let_it_finish(self._screen):
-            self._replace_state(state, recovery.settled(before))
-            asked = [part for urn in recovery.to_look_at(before) for part in ("--target", urn)]
+            self._replace_state(state, recovery.settled(before, found.ids))
+            asked = [part for urn in recovery.to_look_at(before, found.ids) for part in ("--target", urn)]
             if asked:
                 self._unlocking(lambda: self.command("refresh", "--yes", "--skip-preview", *asked))
                 self._replace_state(state, recovery.as_asked_for(self._exported().deployment or {}, before))
 
     def _replace_state(self, state: automation.Deployment, deployment: Mapping[str, Any]) -> None:
         after = automation.Deployment(state.version, deployment)
-        self._unlocking(lambda: self._stack.import_stack(after))
+        try:
+            self._unlocking(lambda: self._stack.import_stack(after))
+        except CommandError as error:
+            raise self._unusable(error, {}) from error
 
     def _exported(self) -> automation.Deployment:
         try:

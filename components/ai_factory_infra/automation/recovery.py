@@ -17,24 +17,6 @@ HOLDER = re.compile(r"created by (?P<user>\S+)@(?P<host>\S+) \(pid (?P<pid>\d+)\
 
 CREATING = "creating"
 
-# The input that is also the resource's id, so that one that was made can be found again. Where a type is not here, its
-# pending creation is let go, and the resource, if it came to be, must be deleted by hand: the command says so.
-IDENTIFIED_BY: Mapping[str, str] = {
-    "aws:cloudwatch/dashboard:Dashboard": "dashboardName",
-    "aws:cloudwatch/eventRule:EventRule": "name",
-    "aws:cloudwatch/logGroup:LogGroup": "name",
-    "aws:cloudwatch/metricAlarm:MetricAlarm": "name",
-    "aws:ecr/repository:Repository": "name",
-    "aws:iam/role:Role": "name",
-    "aws:s3/bucket:Bucket": "bucket",
-    "aws:sagemaker/endpoint:Endpoint": "name",
-    "aws:sagemaker/endpointConfiguration:EndpointConfiguration": "name",
-    "aws:sagemaker/featureGroup:FeatureGroup": "featureGroupName",
-    "aws:sagemaker/model:Model": "name",
-    "aws:sagemaker/modelPackageGroup:ModelPackageGroup": "modelPackageGroupName",
-    "aws:sagemaker/pipeline:Pipeline": "pipelineName",
-}
-
 
 class Exported(Protocol):
     """A stack's state as the Automation API exports it."""
@@ -62,19 +44,14 @@ class Pending:
         return str(self.resource["type"])
 
     @property
-    def identifier(self) -> str:
-        """The id it has if it came to be; empty where its type does not tell."""
-        return str((self.resource.get("inputs") or {}).get(IDENTIFIED_BY.get(self.type, ""), "") or "")
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether it may exist and cannot be found by what is known: then a person must look."""
-        return self.action == CREATING and not self.identifier
+    def inputs(self) -> Mapping[str, Any]:
+        """What the program asked for, in Pulumi's names."""
+        return self.resource.get("inputs") or {}
 
     @property
     def name(self) -> str:
-        """The resource's own name where it is known, else its logical name."""
-        return self.identifier or self.urn.rsplit("::", 1)[-1]
+        """The logical name."""
+        return self.urn.rsplit("::", 1)[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +94,23 @@ def _of(deployment: Mapping[str, Any]) -> tuple[Pending, ...]:
     return tuple(Pending(o["type"], o["resource"]) for o in deployment.get("pending_operations") or ())
 
 
-def settled(deployment: Mapping[str, Any]) -> dict[str, Any]:
+def creations(deployment: Mapping[str, Any]) -> list[Pending]:
+    """What was being made."""
+    return [p for p in _of(deployment) if p.action == CREATING]
+
+
+def known_ids(deployment: Mapping[str, Any]) -> set[str]:
+    """The ids of what the state holds."""
+    return {str(r["id"]) for r in deployment.get("resources") or () if r.get("id")}
+
+
+def settled(deployment: Mapping[str, Any], ids: Mapping[str, str]) -> dict[str, Any]:
     """The state without creations under way: what may have come to be is a resource of it by its id, for a refresh to find.
 
     `pulumi refresh --import-pending-creates` is meant for this, and loses them. Outputs are left empty, so that the
-    provider reads everything, as for an import; what does not exist, the refresh takes out again.
+    provider reads everything, as for an import; what does not exist, the refresh takes out again. `ids`: URN -> id.
     """
-    taken = [{**p.resource, "id": p.identifier, "outputs": {}} for p in _taken_over(deployment)]
+    taken = [{**p.resource, "id": ids[p.urn], "outputs": {}} for p in _new(deployment) if p.urn in ids]
     others = [o for o in deployment.get("pending_operations") or () if o["type"] != CREATING]
     return {
         **deployment,
@@ -138,18 +125,18 @@ def as_asked_for(deployment: Mapping[str, Any], before: Mapping[str, Any]) -> di
     A provider that reads a resource for the first time does not know which of its inputs were defaults. A name that
     Pulumi made up would look like one that was asked for, and the next update would replace the resource.
     """
-    asked = {p.urn: p.resource.get("inputs") or {} for p in _taken_over(before)}
+    asked = {p.urn: p.inputs for p in _new(before)}
     resources = [{**r, "inputs": asked[r["urn"]]} if r["urn"] in asked else r for r in deployment["resources"]]
     return {**deployment, "resources": resources}
 
 
-def _taken_over(deployment: Mapping[str, Any]) -> list[Pending]:
-    """Creations whose id is known. Not a replacement: the resource it replaces stands under the same URN."""
-    known = {r["urn"] for r in deployment.get("resources") or ()}
-    return [p for p in _of(deployment) if p.action == CREATING and p.identifier and p.urn not in known]
+def _new(deployment: Mapping[str, Any]) -> list[Pending]:
+    """Creations but for replacements: the resource that one replaces stands under the same URN."""
+    there = {r["urn"] for r in deployment.get("resources") or ()}
+    return [p for p in creations(deployment) if p.urn not in there]
 
 
-def to_look_at(deployment: Mapping[str, Any]) -> list[str]:
+def to_look_at(deployment: Mapping[str, Any], ids: Mapping[str, str]) -> list[str]:
     """The URNs in a settled state that AWS must be asked about: those that an operation was busy with."""
-    there = {r["urn"] for r in settled(deployment)["resources"]}
+    there = {r["urn"] for r in settled(deployment, ids)["resources"]}
     return [o.urn for o in _of(deployment) if o.urn in there]
