@@ -124,6 +124,7 @@ def schema(life: Life) -> str:
         expect(not touched, f"the group was touched: {touched}")
         life.pulumi("features", "state", "unprotect", "--all", "--yes")
         life.pulumi("features", "destroy", "--yes", "--skip-preview")
+        life.pulumi("features", "stack", "rm", "--yes", "--force")
     return "a feature more, and the group as it was"
 
 
