@@ -145,6 +145,9 @@ elif asked[0] == "up" and (here / "sleeps").exists():
     time.sleep(60)
 elif asked[0] == "up" and targets:
     sys.exit("ValidationException: UpdateEndpoint: a scalable target is registered for the variant")
+elif asked[0] == "up" and (here / "breaks").exists():
+    (here / "state").write_text("{")
+    sys.exit("the disk is full")
 elif asked[0] == "up":
     (here / "state").write_text((here / "after").read_text())
     sys.exit("the last resource failed" if (here / "fails").exists() else 0)
@@ -160,7 +163,7 @@ def pulumi_that_acts(
     """A `pulumi` with a state and a plan, whose AWS refuses `up` while the state has a scalable target.
 
     `up` puts the state back as it was given. With a file `sleeps` beside it, `up` waits for Ctrl-C; with `fails` it fails at
-    the end; with `refuses` it takes no state. `pending`: what an update that was killed was busy with. Returns what it was asked.
+    the end, with `breaks` it leaves a state that cannot be read; with `refuses` it takes no state. `pending`: what an update that was killed was busy with. Returns what it was asked.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, value in {"state": state, "after": state, "plan": plan, "pending": pending}.items():

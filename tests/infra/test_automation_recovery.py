@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from ai_factory_infra.automation.engine import Engine, pulumi_command
+from ai_factory_infra.automation.half_made import Found
 from ai_factory_infra.automation.programs import programs
 from ai_factory_infra.automation.progress import Screen
 from ai_factory_infra.automation.recovery import (
@@ -23,6 +24,7 @@ from ai_factory_infra.automation.recovery import (
     creations,
     holders,
     known_ids,
+    left_over,
     pending,
     settled,
     to_look_at,
@@ -127,6 +129,18 @@ def test_a_replacement_never_takes_the_place_of_what_it_replaces() -> None:
     there = {"urn": URN, "type": "aws:sagemaker/endpoint:Endpoint", "id": "old"}
     anew = operation("creating", "aws:sagemaker/endpoint:Endpoint", name="new")
     assert settled({"resources": [there], "pending_operations": [anew]}, {URN: "new"})["resources"] == [there]
+
+
+def test_what_somebody_must_look_for_is_what_nothing_tells_of_and_what_was_to_replace_something() -> None:
+    there = {"urn": URN, "type": "aws:sagemaker/endpoint:Endpoint", "id": "old"}
+    anew = operation("creating", "aws:sagemaker/endpoint:Endpoint", name="new")
+    key = operation("creating", "aws:kms/key:Key")
+    state = {"resources": [there], "pending_operations": [anew, key]}
+    endpoint, lost = creations(state)
+    found = Found({URN: "new"}, frozenset({lost.urn}))
+    assert left_over(endpoint, state, found) == "may exist beside the one that it was to replace"
+    assert left_over(lost, state, found) == "may exist; nobody can tell by its name"
+    assert left_over(endpoint, {**state, "resources": []}, found) == ""
 
 
 # ------------------------------------------------------------------ with a `pulumi` whose last update was killed

@@ -200,3 +200,13 @@ def test_an_update_that_fails_once_scaling_is_back_says_nothing_of_it(
         commands.up(session)
     assert TARGET in (tmp_path / "bin" / "state").read_text(encoding="utf-8")
     assert "is not scaled" not in said(session)
+
+
+@pytest.mark.matrix
+def test_an_update_that_leaves_no_readable_state_still_tells_why_it_failed(
+    session: commands.Session, tmp_path: Path
+) -> None:
+    (tmp_path / "bin" / "breaks").touch()
+    with pytest.raises(UpdateFailed, match="the disk is full"):
+        commands.up(session)
+    assert f"{NAME}: a may not be scaled until an `up` goes through." in said(session)

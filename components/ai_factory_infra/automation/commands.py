@@ -15,7 +15,7 @@ from ai_factory_infra.automation.engine import Engine, pulumi_command
 from ai_factory_infra.automation.programs import Program, chosen, programs
 from ai_factory_infra.automation.progress import Screen, Seen, in_words
 from ai_factory_infra.automation.scaled_variants import InTheWay, in_the_way
-from ai_factory_infra.errors import NotConfirmed, UpdateFailed
+from ai_factory_infra.errors import NotConfirmed, StateUnusable, UpdateFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +140,19 @@ def _updated(session: Session, engine: Engine, planned: Seen, scaled: tuple[InTh
             engine.let_go([s.urn for s in scaled])
         return engine.up(sum(planned.counts.values()))
     except (UpdateFailed, KeyboardInterrupt):
-        there = {r["urn"] for r in engine.resources()} if scaled else set()
-        for each in (s for s in scaled if s.urn not in there):
-            session.screen.say(f"{each.endpoint}: {each.variant} is not scaled until an `up` goes through.", "yellow")
+        _tell_unscaled(session, engine, scaled)
         raise
+
+
+def _tell_unscaled(session: Session, engine: Engine, scaled: tuple[InTheWay, ...]) -> None:
+    """Say which variants are not scaled now; which may not be, where the state does not tell."""
+    there, verb = set[str](), "is not"
+    try:
+        there = {r["urn"] for r in engine.resources()} if scaled else there
+    except StateUnusable:  # what made the update fail is what must be told
+        verb = "may not be"
+    for each in (s for s in scaled if s.urn not in there):
+        session.screen.say(f"{each.endpoint}: {each.variant} {verb} scaled until an `up` goes through.", "yellow")
 
 
 def _confirm(session: Session, engine: Engine, verb: str, planned: Seen) -> None:

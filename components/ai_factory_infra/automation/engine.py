@@ -131,8 +131,10 @@ class Engine:
         found = half_made.found(recovery.creations(before), recovery.known_ids(before), AskedAws(self.program.region))
         for operation in pending:
             name = found.ids.get(operation.urn, operation.name)
-            lost = "  (may exist; nobody can tell by its name, so look for it)" if operation.urn in found.lost else ""
-            self._screen.say(f"  {operation.action} {operation.type} {name}{lost}", "yellow")
+            left = recovery.left_over(operation, before, found)
+            self._screen.say(
+                f"  {operation.action} {operation.type} {name}{left and f'  ({left}, so look for it)'}", "yellow"
+            )
         with let_it_finish(self._screen):
             self._replace_state(state, recovery.settled(before, found.ids))
             asked = [part for urn in recovery.to_look_at(before, found.ids) for part in ("--target", urn)]

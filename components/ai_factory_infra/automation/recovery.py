@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ai_factory_infra.automation.half_made import Found
+
 HOLDER = re.compile(r"created by (?P<user>\S+)@(?P<host>\S+) \(pid (?P<pid>\d+)\) at (?P<since>\S+)")
 
 CREATING = "creating"
@@ -134,6 +136,16 @@ def _new(deployment: Mapping[str, Any]) -> list[Pending]:
     """Creations but for replacements: the resource that one replaces stands under the same URN."""
     there = {r["urn"] for r in deployment.get("resources") or ()}
     return [p for p in creations(deployment) if p.urn not in there]
+
+
+def left_over(operation: Pending, deployment: Mapping[str, Any], found: Found) -> str:
+    """Why a person must look whether AWS has something that no state knows of; empty where nobody must."""
+    if operation.urn in found.lost:
+        return "may exist; nobody can tell by its name"
+    taken = {p.urn for p in _new(deployment)}
+    if operation.action == CREATING and operation.urn in found.ids.keys() - taken:
+        return "may exist beside the one that it was to replace"
+    return ""
 
 
 def to_look_at(deployment: Mapping[str, Any], ids: Mapping[str, str]) -> list[str]:
