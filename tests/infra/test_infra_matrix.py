@@ -6,8 +6,10 @@ import importlib.util
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from helpers_infra import ROOT, rendered
@@ -53,16 +55,50 @@ def test_few_cases_show_every_pair_of_choices() -> None:
     assert few == matrix.covering(cases)
 
 
-@pytest.mark.parametrize(("said", "asked"), [("use of closed network connection", 3), ("AccessDenied", 1)])
-def test_a_broken_connection_is_asked_again_and_a_refusal_is_not(tmp_path: Path, said: str, asked: int) -> None:
-    judge = the_judge()
-    program = tmp_path / "rig.py"
-    program.write_text(f"import sys; open('asked', 'a').write('x'); print({said!r}); sys.exit(1)\n", encoding="utf-8")
-    code, told, _ = judge.ask_again(
-        tmp_path, "-c", f"import os; os.chdir({str(tmp_path)!r}); exec(open('rig.py').read())"
-    )
-    assert (code, said in told) == (1, True)
-    assert (tmp_path / "asked").read_text(encoding="utf-8") == "x" * asked
+SHORT, FINE, MISSING = (
+    (1, "change image: FELL SHORT, no new model", 1.0),
+    (0, "created: 3", 1.0),
+    (3, "no terraform", 1.0),
+)
+DROPPED = (1, "error: use of closed network connection", 1.0)
+Answer = tuple[int, str, float]
+
+
+def judged(monkeypatch: pytest.MonkeyPatch, *answers: Answer) -> tuple[Any, list[Answer]]:
+    """What becomes of a life whose judge answers so, and which answers nobody asked for."""
+    judge, left = the_judge(), iter(answers)
+    monkeypatch.setattr(judge, "ask", lambda *_: next(left))
+    verdicts = judge.Verdicts()
+    verdicts.add("life", *judge.ask_again(verdicts, "life", Path()))
+    return verdicts, list(left)
+
+
+def test_what_falls_short_twice_fell_short_and_the_reasons_come_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verdicts, left = judged(monkeypatch, SHORT, SHORT, FINE)
+    assert (len(verdicts.failed), left) == (1, [FINE])
+    assert "FELL SHORT, no new model" in verdicts.failed[0]
+    assert "no new model" in capsys.readouterr().out.split("All that was said")[0]
+
+
+def test_what_falls_short_once_is_counted_and_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verdicts, _ = judged(monkeypatch, SHORT, FINE)
+    assert (verdicts.failed, verdicts.again, verdicts.made) == ([], ["life"], 3)
+    assert "no new model" in capsys.readouterr().out
+
+
+def test_a_dropped_connection_is_tried_thrice_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert judged(monkeypatch, DROPPED, DROPPED, FINE)[0].failed == []
+    verdicts, left = judged(monkeypatch, DROPPED, DROPPED, DROPPED, FINE)
+    assert (len(verdicts.failed), left) == (1, [FINE])
+
+
+def test_what_is_missing_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    verdicts, left = judged(monkeypatch, MISSING, FINE)
+    assert (verdicts.unable, verdicts.again, left) == (1, [], [FINE])
 
 
 @pytest.mark.parametrize("mode", ["realtime", "serverless"])
@@ -98,16 +134,41 @@ def test_a_word_that_chooses_nothing_is_no_verdict(tmp_path: Path) -> None:
     assert "no line has 'no such case'" in done.stdout
 
 
-def test_a_change_that_deletes_what_holds_data_falls_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = tmp_path / "aws.log"
-    monkeypatch.setenv("AWS_STANDIN_LOG", str(log))
-    life = tool("life")
-    (tmp_path / "foundation").mkdir()
-    (tmp_path / "foundation" / "Pulumi.yaml").write_text("name: churn-foundation\n")
-    pulumi = tmp_path / "pulumi"
-    pulumi.write_text(f'#!/bin/sh\necho "deleted: aws_s3_bucket churn-dev-data" >> {log}\n')
+def a_life(folder: Path, monkeypatch: pytest.MonkeyPatch, does: str) -> tuple[ModuleType, Any]:
+    """A stage with one stack and a `pulumi` that does this."""
+    monkeypatch.setenv("AWS_STANDIN_LOG", str(folder / "aws.log"))
+    (folder / "foundation").mkdir()
+    (folder / "foundation" / "Pulumi.yaml").write_text("name: churn-foundation\n")
+    pulumi = folder / "pulumi"
+    pulumi.write_text(f"#!/bin/sh\n{does}\n")
     pulumi.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    stage = life.Life(tmp_path, tmp_path, "dev")
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    life = tool("life")
+    return life, life.Life(folder, folder, "dev")
+
+
+def test_a_change_that_deletes_what_holds_data_falls_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    life, stage = a_life(
+        tmp_path, monkeypatch, f'echo "deleted: aws_s3_bucket churn-dev-data" >> {tmp_path / "aws.log"}'
+    )
     with pytest.raises(life.FellShortError, match=r"data was deleted: .*churn-dev-data"):
         stage.up("foundation")
+
+
+def test_what_an_ended_program_left_running_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = tmp_path / "left"
+    _, stage = a_life(tmp_path, monkeypatch, f"sleep 600 >/dev/null 2>&1 & echo $! > {left}")
+    stage.up("foundation")
+    process = Path("/proc") / left.read_text().strip() / "stat"
+    deadline = time.monotonic() + 60
+    while _runs(process) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not _runs(process)
+
+
+def _runs(stat: Path) -> bool:
+    """Whether a process does more than wait for somebody to ask how it ended."""
+    try:
+        return stat.read_text(encoding="utf-8").split()[2] not in ("Z", "X")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
