@@ -185,10 +185,34 @@ def _copy(source: Path, into: Path) -> None:
 
 
 def _unpacked(archive: Path, into: Path) -> Path:
-    """The folder that holds an archive's files; what would leave it is refused (PEP 706)."""
+    """The folder that holds an archive's files. Raises HandoverBroken for one that would leave it, and for links and devices.
+
+    Python's own filter for that (PEP 706) came with 3.11.4.
+    """
+    inside = into.resolve()
     try:
         with tarfile.open(archive, "r:gz") as found:
-            found.extractall(into, filter="data")
+            members = found.getmembers()
+            for member in members:
+                if not (member.isfile() or member.isdir()) or not (inside / member.name).resolve().is_relative_to(
+                    inside
+                ):
+                    raise HandoverBroken(
+                        path=archive, problem=f"{member.name} is a link or a device, or lies outside the destination"
+                    )
+            for member in members:
+                _write_member(found, member, inside / member.name)
     except (OSError, EOFError, tarfile.TarError) as error:
         raise HandoverBroken(path=archive, problem=str(error)) from error
     return into
+
+
+def _write_member(archive: tarfile.TarFile, member: tarfile.TarInfo, to: Path) -> None:
+    """Its bytes only: neither owner nor permissions are taken over."""
+    content = archive.extractfile(member)
+    if content is None:
+        to.mkdir(parents=True, exist_ok=True)
+        return
+    to.parent.mkdir(parents=True, exist_ok=True)
+    with content, to.open("wb") as file:
+        shutil.copyfileobj(content, file)

@@ -182,6 +182,21 @@ def test_an_archive_that_would_leave_its_folder_is_refused(walked: tuple[Project
     assert victim.read_text() == "still mine"
 
 
+def test_an_archive_with_a_link_in_it_is_refused_and_nothing_of_it_is_written(
+    walked: tuple[Project, Folders], tmp_path: Path
+) -> None:
+    project, folders = walked
+    (folders.inputs / "trained").mkdir(parents=True)
+    (tmp_path / "away").symlink_to("/etc")
+    (tmp_path / "fine").write_text("fine")
+    with tarfile.open(folders.inputs / "trained/model.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "fine", "trained/fine")
+        archive.add(tmp_path / "away", "trained/away")
+    with pytest.raises(HandoverBroken, match="trained/away is a link"):
+        run_step(project, "evaluate", folders, silent)
+    assert not list(folders.inputs.rglob("fine"))
+
+
 def test_a_folder_that_cannot_be_written_is_told_as_such(tmp_path: Path) -> None:
     project = wine(tmp_path / "p")
     (tmp_path / "output").write_text("a file")
