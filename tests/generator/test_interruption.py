@@ -29,7 +29,12 @@ main()
 
 def start(spec: Path, out: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", SLOWLY, "new", str(spec), "--out", str(out), "--yes"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Of a shell's job in the background everybody ignores Ctrl-C: the command must not, or nothing would be tested.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def wait_for_staging(folder: Path, files: int) -> None:
