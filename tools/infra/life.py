@@ -66,7 +66,7 @@ class Life:
     def stacks(self) -> list[str]:
         """The stacks that are up, each after those that it reads."""
         known = ("foundation", "registry", "ingestion", "training", "serving", "monitoring")
-        found = {project.parent.name for project in self.programs.glob("*/Pulumi.yaml")} - {"policy"}
+        found = {project.parent.name for project in self.programs.glob("*/Pulumi.yaml")}
         return sorted(found, key=known.index)
 
     def ids(self, stack: str) -> dict[str, str]:
