@@ -163,7 +163,8 @@ def pulumi_that_acts(
     """A `pulumi` with a state and a plan, whose AWS refuses `up` while the state has a scalable target.
 
     `up` puts the state back as it was given. With a file `sleeps` beside it, `up` waits for Ctrl-C; with `fails` it fails at
-    the end, with `breaks` it leaves a state that cannot be read; with `refuses` it takes no state. `pending`: what an update that was killed was busy with. Returns what it was asked.
+    the end, with `breaks` it leaves a state that cannot be read; with `refuses` it takes no state. `pending`: what an update
+    that was killed was busy with. Returns what it was asked.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, value in {"state": state, "after": state, "plan": plan, "pending": pending}.items():

@@ -121,9 +121,7 @@ def schema(life: Life) -> str:
         _, done = life.up("features")
         touched = [line for line in done if not line.startswith("differs")]
         expect(not touched, f"the group was touched: {touched}")
-        life.pulumi("features", "state", "unprotect", "--all", "--yes")
-        life.pulumi("features", "destroy", "--yes", "--skip-preview")
-        life.pulumi("features", "stack", "rm", "--yes", "--force")
+        life.remove("features")
     return "a feature more, and the group as it was"
 
 
@@ -177,8 +175,7 @@ def policy(life: Life) -> str:
             made[stage] = times(life.said()[before:], "created: aws_sns_topic ")
             expect(BROKEN in said, f"{stage} was not told of {BROKEN}:\n{said[-3000:]}")
             expect((code == 0) is (stage == "dev"), f"{stage} ended with {code}:\n{said[-3000:]}")
-            life.pulumi("open", "destroy", "--yes", "--skip-preview", stage=stage)
-            life.pulumi("open", "stack", "rm", "--yes", "--force", stage=stage)
+            life.remove("open", stage)
     expect(made == {"prod": 0, "dev": 1}, f"topics made: {made}")
     return "a topic without a key is stopped in prod and told of in dev"
 
@@ -198,9 +195,7 @@ def interrupted(life: Life) -> str:
     life.our_own("up", "--stage", stage, "--stacks", "foundation", "--yes")
     done = life.said()[before:]
     life.settled("foundation", stage)
-    life.pulumi("foundation", "state", "unprotect", "--all", "--yes", stage=stage)
-    life.pulumi("foundation", "destroy", "--yes", "--skip-preview", stage=stage)
-    life.pulumi("foundation", "stack", "rm", "--yes", "--force", "--preserve-config", stage=stage)
+    life.remove("foundation", stage)
     return f"killed after {made}, finished with {times(done, 'created:', 'planned, not applied:')} more"
 
 
@@ -233,13 +228,22 @@ def half_made(life: Life) -> str:
 def upgrade(life: Life) -> str:
     """Programs of the last release become today's: nothing that is protected or holds data is deleted or replaced."""
     told = []
-    for stack in life.stacks():
-        _take_over(life.repository / "infra" / stack, life.programs / stack, life.stage)
+    for new in sorted((life.repository / "infra").glob("*/Pulumi.yaml"), key=_order):
+        stack = new.parent.name
+        old = life.programs / stack
+        if not old.exists():
+            continue
+        _take_over(new.parent, old, life.stage)
         _, done = life.up(stack)
         life.settled(stack)
         made, gone = times(done, "created:", "planned, not applied:"), times(done, "deleted:")
         told.append(f"{stack} +{made} -{gone}")
     return ", ".join(told)
+
+
+def _order(project: Path) -> int:
+    known = ("foundation", "registry", "ingestion", "training", "serving", "monitoring")
+    return known.index(project.parent.name) if project.parent.name in known else len(known)
 
 
 def _take_over(new: Path, old: Path, stage: str) -> None:

@@ -63,12 +63,6 @@ class Life:
         project = yaml.safe_load((self.programs / stack / "Pulumi.yaml").read_text(encoding="utf-8"))["name"]
         return f"organization/{project}/{stage or self.stage}"
 
-    def stacks(self) -> list[str]:
-        """The stacks that are up, each after those that it reads."""
-        known = ("foundation", "registry", "ingestion", "training", "serving", "monitoring")
-        found = {project.parent.name for project in self.programs.glob("*/Pulumi.yaml")}
-        return sorted(found, key=known.index)
-
     def ids(self, stack: str) -> dict[str, str]:
         """URN -> id of everything that was made for a stack."""
         return {r["urn"]: r["id"] for r in self._state(stack)["checkpoint"]["latest"].get("resources", ()) if _made(r)}
@@ -79,17 +73,12 @@ class Life:
         latest = state["checkpoint"]["latest"]
         forgotten = [r for r in latest["resources"] if _of_aws(r) and r["type"] not in kept]
         latest["resources"] = [r for r in latest["resources"] if r not in forgotten]
-        lost = (
-            "id",
-            "outputs",
-            "dependencies",
-            "propertyDependencies",
-        )  # what is begun depends on nothing that is not noted
-        begun = [{k: v for k, v in r.items() if k not in lost} for r in forgotten]
+        # What is begun depends on nothing that is not noted.
+        unknown = ("id", "outputs", "dependencies", "propertyDependencies")
+        begun = [{k: v for k, v in r.items() if k not in unknown} for r in forgotten]
         latest["pending_operations"] = [{"resource": resource, "type": "creating"} for resource in begun]
-        self._file(stack).write_text(
-            json.dumps(state), encoding="utf-8"
-        )  # `pulumi stack import` takes no such operations
+        # Written where the back end reads it: `pulumi stack import` takes no such operations.
+        self._file(stack).write_text(json.dumps(state), encoding="utf-8")
         return {r["urn"]: r["id"] for r in forgotten if _made(r)}
 
     def _state(self, stack: str) -> Any:
@@ -144,6 +133,12 @@ class Life:
     def settled(self, stack: str, stage: str = "") -> None:
         """Another preview finds nothing to do."""
         self.pulumi(stack, "preview", "--expect-no-changes", stage=stage)
+
+    def remove(self, stack: str, stage: str = "") -> None:
+        """Destroy a stack and what was protected in it, and forget it; its settings stay."""
+        self.pulumi(stack, "state", "unprotect", "--all", "--yes", stage=stage)
+        self.pulumi(stack, "destroy", "--yes", "--skip-preview", stage=stage)
+        self.pulumi(stack, "stack", "rm", "--yes", "--force", "--preserve-config", stage=stage)
 
     def our_own(self, *arguments: str, may_say: str = "") -> None:
         """Run the repository's own command, as `make infra-*` does. Raises FellShortError where it fails, unless it says `may_say`."""
