@@ -6,8 +6,10 @@ default folder is where SageMaker's processing jobs have theirs; a training job 
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import tarfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,7 +193,7 @@ def _unpacked(archive: Path, into: Path) -> Path:
     """
     inside = into.resolve()
     try:
-        with tarfile.open(archive, "r:gz") as found:
+        with gzip.open(archive) as whole, tarfile.open(fileobj=whole) as found:
             members = found.getmembers()
             for member in members:
                 if not (member.isfile() or member.isdir()) or not (inside / member.name).resolve().is_relative_to(
@@ -202,7 +204,9 @@ def _unpacked(archive: Path, into: Path) -> Path:
                     )
             for member in members:
                 _write_member(found, member, inside / member.name)
-    except (OSError, EOFError, tarfile.TarError) as error:
+            while whole.read(1 << 20):
+                pass  # what was read is right only once the checksum at the end is
+    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise HandoverBroken(path=archive, problem=str(error)) from error
     return into
 

@@ -197,6 +197,22 @@ def test_an_archive_with_a_link_in_it_is_refused_and_nothing_of_it_is_written(
     assert not list(folders.inputs.rglob("fine"))
 
 
+@pytest.mark.parametrize("place", [0.1, 0.3, 0.5, 0.7, 0.999])
+def test_an_archive_that_was_damaged_on_its_way_is_told_with_its_name(
+    place: float, walked: tuple[Project, Folders]
+) -> None:
+    project, folders = walked
+    (folders.inputs / "trained").mkdir(parents=True)
+    path = folders.inputs / "trained/model.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(folders.outputs / "trained", "trained")
+    body = bytearray(path.read_bytes())
+    body[int(len(body) * place)] ^= 0xFF
+    path.write_bytes(body)
+    with pytest.raises(HandoverBroken, match=r"model\.tar\.gz"):
+        run_step(project, "evaluate", folders, silent)
+
+
 def test_a_folder_that_cannot_be_written_is_told_as_such(tmp_path: Path) -> None:
     project = wine(tmp_path / "p")
     (tmp_path / "output").write_text("a file")
